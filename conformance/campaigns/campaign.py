@@ -13,7 +13,7 @@ from typing import Any
 from conformance.campaigns.unit import Row
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Source, Verdict
 
-__all__ = ["Campaign", "counterexample_of"]
+__all__ = ["Campaign", "counterexample_of", "result_of"]
 
 _GRAVITY = (Verdict.SKIP, Verdict.PASS, Verdict.MISS, Verdict.ERROR, Verdict.FAIL)
 """Ascending: what many units found in one mode is what the gravest of them found."""
@@ -52,14 +52,17 @@ class Campaign:
         return len(self.units) >= self.planned
 
     def report(self) -> Report:
-        """The rows of a campaign of comparisons, as a report: one result for all units of a mode."""
+        """The rows of a campaign of comparisons, as a report: one result for all units of a mode.
+
+        It has no seed, since each unit has its own.
+        """
         kernels = []
         for kernel, rows in self.by_kernel():
             groups: dict[tuple[str, ...], list[Row]] = {}
             for row in rows:
                 groups.setdefault((row.subject, row.oracle, row.engine, row.mode), []).append(row)
-            kernels.append(replace(kernel, results=[*map(_result, groups.values())]))
-        return Report(kernels, self.definition.get("seed"))
+            kernels.append(replace(kernel, results=[*map(result_of, groups.values())]))
+        return Report(kernels, None)
 
     def by_kernel(self) -> list[tuple[KernelReport, list[Row]]]:
         """A report without results for each kernel, and its rows.
@@ -93,7 +96,7 @@ def counterexample_of(row: Row) -> Counterexample | None:
     return Counterexample(**there)
 
 
-def _result(rows: Sequence[Row]) -> Result:
+def result_of(rows: Sequence[Row]) -> Result:
     """What several units found in one mode."""
     gravest = max(rows, key=lambda row: _GRAVITY.index(Verdict(row.verdict)))
     reason = gravest.reason

@@ -244,14 +244,16 @@ def kernels_(ctx: click.Context, series: tuple[str, ...], **given: Any) -> None:
 @click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
 @kcidb_option
+@click.option("--html", metavar="FILE|DIR", help="Also write a page; in a directory that exists, index.html.")
 @click.pass_context
-def report(ctx: click.Context, folder: Path, **given: Any) -> None:
+def report(ctx: click.Context, folder: Path, html: str | None, **given: Any) -> None:
     """Show what the campaign in a directory has found by now; it may be running.
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
-    places = destinations(given)
-    _need("duckdb")
+    page = f"{html}/index.html" if html and Path(html).is_dir() else html
+    places = destinations({**given, "html": page}, "html")
+    _need("duckdb", *(["jinja2", "squarify"] if "html" in places else []))
     from conformance.campaigns.results import read
 
     ctx.exit(_report(read(folder), places))

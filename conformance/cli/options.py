@@ -160,13 +160,15 @@ FORMATS = ("junit", "ktap", "json", "sarif", "mail", "kcidb", "lcov", "cobertura
 """The formats of reports: names of options and, but for the last two, of modules in conformance.reports."""
 
 
-def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:
+def destinations(given: dict[str, Any], *more: str) -> dict[str, Destination | None]:
     """The destination of each selected format, by name; None is stdout. Removes the options from ``given``.
+
+    ``more`` are formats of one command alone.
 
     Raises :class:`ConformanceError` if two formats have the same destination, or one cannot be written.
     That is checked before the run, since results would be lost after it.
     """
-    options = {name: given.pop(name) for name in FORMATS if name in given}
+    options = {name: given.pop(name) for name in (*FORMATS, *more) if name in given}
     selected = {name: where for name, where in options.items() if where is not None}
     for name, where in selected.items():
         if not where:

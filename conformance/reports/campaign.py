@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +18,7 @@ from conformance.reports.json import plain
 from conformance.reports.terminal import say
 from conformance.reports.text import compact, duration, line
 
-__all__ = ["SCHEMA", "document", "heading", "render", "show", "status"]
+__all__ = ["SCHEMA", "Group", "about", "document", "groups", "heading", "render", "show", "status"]
 
 SCHEMA = 1
 
@@ -27,17 +27,14 @@ def show(campaign: Campaign, console: Console) -> None:
     """Print a campaign of comparisons: what was carried out, by mode, and what was found."""
     heading(campaign, console)
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("kernel", "left"), ("mode", "left"), ("rows", "right"), ("steps", "right")):
-        table.add_column(name, justify="right" if justify == "right" else "left")
-    table.add_column("steps/s", justify="right")
+    table.add_column("kernel")
+    table.add_column("mode")
+    for name in ("rows", "steps", "steps/s"):
+        table.add_column(name, justify="right")
     table.add_column("verdicts")
-    groups: dict[tuple[str, str], list[Any]] = {}
-    for row in campaign.rows:
-        groups.setdefault((row.kernel, row.mode), []).append(row)
-    for (kernel, mode), rows in sorted(groups.items()):
-        steps, seconds = sum(row.steps for row in rows), sum(row.seconds for row in rows)
-        rate = compact(round(steps / seconds)) if seconds else "-"
-        table.add_row(line(kernel), line(mode), str(len(rows)), compact(steps), rate, _counts(rows))
+    for one in groups(campaign):
+        cells = (line(one.kernel), line(one.mode), str(one.rows), compact(one.steps), one.rate, one.verdicts)
+        table.add_row(*cells)
     console.print(table)
     console.print()
     terminal.show(campaign.report(), console)
@@ -48,14 +45,18 @@ def status(campaign: Campaign) -> int:
     return campaign.report().status or (0 if campaign.finished else 2)
 
 
-def heading(campaign: Campaign, console: Console) -> None:
-    """Print what a campaign is about and how much of it was carried out."""
-    about = ", ".join(
+def about(campaign: Campaign) -> str:
+    """What a campaign is about, without what was left open."""
+    return ", ".join(
         f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
         for name, value in campaign.definition.items()
-        if value not in ([], "")
+        if value not in ([], "", None)
     )
-    say(console, line(f"campaign {campaign.kind}: {about}"), "bold")
+
+
+def heading(campaign: Campaign, console: Console) -> None:
+    """Print what a campaign is about and how much of it was carried out."""
+    say(console, line(f"campaign {campaign.kind}: {about(campaign)}"), "bold")
     where = ", ".join(f"{line(host)} {number}" for host, number in campaign.hosts.most_common())
     spent = f"{duration(campaign.seconds)} of computing time" + (f" ({where})" if where else "")
     say(console, f"{len(campaign.units)} of {campaign.planned} units are finished, {spent}")
@@ -63,10 +64,32 @@ def heading(campaign: Campaign, console: Console) -> None:
         say(console, "The rest is carried out with --resume.", "yellow")
 
 
-def _counts(rows: list[Any]) -> str:
-    return ", ".join(
-        f"{number} {verdict}" for verdict, number in Counter(row.verdict for row in rows).items()
-    )
+@dataclass(frozen=True)
+class Group:
+    """The rows of a kernel in a mode."""
+
+    kernel: str
+    mode: str
+    rows: int
+    steps: int
+    rate: str
+    verdicts: str
+
+
+def groups(campaign: Campaign) -> list[Group]:
+    """The rows of a campaign of comparisons, by kernel and mode."""
+    found: dict[tuple[str, str], list[Any]] = {}
+    for row in campaign.rows:
+        found.setdefault((row.kernel, row.mode), []).append(row)
+    return [_group(kernel, mode, rows) for (kernel, mode), rows in sorted(found.items())]
+
+
+def _group(kernel: str, mode: str, rows: list[Any]) -> Group:
+    steps, seconds = sum(row.steps for row in rows), sum(row.seconds for row in rows)
+    rate = compact(round(steps / seconds)) if seconds else "-"
+    counts = Counter(row.verdict for row in rows)
+    verdicts = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    return Group(kernel, mode, len(rows), steps, rate, verdicts)
 
 
 def document(campaign: Campaign) -> dict[str, Any]:

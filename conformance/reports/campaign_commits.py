@@ -14,6 +14,7 @@ from rich.table import Table
 from conformance.campaigns.campaign import Campaign, counterexample_of
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.campaign import heading
+from conformance.reports.difference import BEFORE_AFTER
 from conformance.reports.rows import ALL
 from conformance.reports.series import verdict_of
 from conformance.reports.terminal import say
@@ -119,6 +120,7 @@ def _report(one: Commit, campaign: Campaign) -> KernelReport:
     if verdict is Verdict.ERROR:
         return replace(made, error=reason)
     found = counterexample_of(row)
+    found = None if found is None else replace(found, sides=BEFORE_AFTER)
     cases = int(verdict is Verdict.PASS)
     result = Result("outcome", "review", ALL, ALL, verdict, cases, row.seconds, reason, found)
     return replace(made, results=[result])

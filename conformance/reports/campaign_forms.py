@@ -6,6 +6,8 @@ Mutants, commits and kernels have tables of their own. The rows of other kinds a
 
 from __future__ import annotations
 
+import importlib
+
 from rich.console import Console
 
 from conformance.campaigns.campaign import Campaign
@@ -31,14 +33,18 @@ def show(campaign: Campaign, console: Console) -> None:
 
 
 def render(campaign: Campaign, name: str) -> str:
-    """A campaign in another form: json, junit or kcidb. Raises ConformanceError if that is not possible."""
+    """A campaign in another form: json, junit, kcidb or html.
+
+    Raises ConformanceError if that is not possible.
+    """
     if name == "json":
         return comparisons.render(campaign)
     if name == "junit":
         return junit.render(_report(campaign))
-    from conformance.reports import campaign_kcidb
-
-    return campaign_kcidb.render(campaign, _report(campaign))
+    # Imported here: they need packages that the others do not.
+    form = importlib.import_module(f"conformance.reports.campaign_{name}")
+    text: str = form.render(campaign, _report(campaign))
+    return text
 
 
 def _report(campaign: Campaign) -> Report:

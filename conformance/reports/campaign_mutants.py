@@ -25,7 +25,7 @@ from conformance.reports.rows import ALL
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 
-__all__ = ["MutantsOfKernel", "Score", "as_report", "by_kernel", "show", "status"]
+__all__ = ["MutantsOfKernel", "Score", "as_report", "by_kernel", "estimate", "show", "status"]
 
 MOST = 20
 """The number of functions and of survivors that are listed on a terminal."""
@@ -82,6 +82,11 @@ class MutantsOfKernel:
         return {name: groups[name] for name in worst}
 
     @cached_property
+    def detailed(self) -> list[tuple[dict[str, Any], Any]]:
+        """The mutants, each with its details before its row."""
+        return [(json.loads(row.details), row) for row in self.rows]
+
+    @cached_property
     def survivors(self) -> list[tuple[dict[str, Any], Any]]:
         """The survivors with their details, those first whose line most runs execute."""
         return _survivors(self.rows)
@@ -134,7 +139,7 @@ def show(campaign: Campaign, console: Console) -> None:
     for one in by_kernel(campaign):
         console.print()
         say(console, line(f"{one.kernel.title}  {one.kernel.version}"), "bold")
-        say(console, _estimate(one.score, campaign.finished))
+        say(console, estimate(one.score, campaign.finished))
         counts = Counter(row.verdict for row in (*one.rows, *one.errors))
         say(console, ", ".join(f"{number} {verdict}" for verdict, number in counts.most_common()))
         layers = Counter(row.engine for row in one.rows if row.verdict == Outcome.COMPARED.value)
@@ -146,7 +151,8 @@ def show(campaign: Campaign, console: Console) -> None:
             say(console, f"ERROR  {number}: {line(reason)}", "magenta")
 
 
-def _estimate(score: Score, finished: bool) -> str:
+def estimate(score: Score, finished: bool) -> str:
+    """The score in words; unless all mutants are ``finished``, with what it may be for all of them."""
     if finished or not score.decided:
         return str(score)
     low, high = wilson(score.compared, score.decided)

@@ -17,11 +17,11 @@ import pygments
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import CLexer
 
-import conformance
 from conformance.coverage.compared.mutants import Judged, Outcome
 from conformance.coverage.data import LAYERS
 from conformance.coverage.outcome import KernelCoverage, State
 from conformance.reports.coverage import TITLES, interval, ranges, share, short
+from conformance.reports.templates import templates
 from conformance.reports.treemap import treemap
 
 __all__ = ["MARKS", "pages"]
@@ -81,21 +81,8 @@ def pages(kernels: Sequence[KernelCoverage], rule: Sequence[str]) -> Iterable[tu
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("conformance.reports", "html"),
-        autoescape=jinja2.select_autoescape(["html"]),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        State=State,
-        LAYERS=LAYERS,
-        MARKS=MARKS,
-        MEANINGS=MEANINGS,
-        Outcome=Outcome,
-        TITLES=TITLES,
-        version=conformance.__version__,
+    environment = templates(
+        State=State, LAYERS=LAYERS, MARKS=MARKS, MEANINGS=MEANINGS, Outcome=Outcome, TITLES=TITLES
     )
     environment.filters.update(
         share=share, short=short, page=_page, ranges=ranges, interval=interval, css=_css, by=_by

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A map of files and functions as rectangles whose areas are numbers of lines, each divided by state."""
+"""A map of files and functions as rectangles whose areas are counts, each divided by state."""
 
 from __future__ import annotations
 
@@ -56,17 +56,23 @@ class Group:
 
 
 Counts = Mapping[str, int]
-"""The number of lines in each state."""
+"""How many lines, or mutants, are in each state."""
 
 
-def treemap(groups: Mapping[str, Mapping[str, Counts]], width: float, height: float) -> list[Group]:
-    """The groups that fill a map of this size. Functions and files without lines are left out."""
+def treemap(
+    groups: Mapping[str, Mapping[str, Counts]], width: float, height: float, unit: str = "lines"
+) -> list[Group]:
+    """The groups that fill a map of this size; functions and files without lines are left out.
+
+    ``unit``: what is counted, in the plural.
+    """
     sizes = {
         name: float(sum(sum(counts.values()) for counts in functions.values()))
         for name, functions in groups.items()
     }
     return [
-        _group(name, rect, groups[name]) for name, rect in _placed(sizes, 0.0, 0.0, width, height).items()
+        _group(name, rect, groups[name], unit)
+        for name, rect in _placed(sizes, 0.0, 0.0, width, height).items()
     ]
 
 
@@ -84,7 +90,7 @@ def _placed(sizes: Mapping[str, float], x: float, y: float, width: float, height
     }
 
 
-def _group(name: str, rect: Rect, functions: Mapping[str, Counts]) -> Group:
+def _group(name: str, rect: Rect, functions: Mapping[str, Counts], unit: str) -> Group:
     x, y, width, height = rect
     x, y, width, height = x + _GAP, y + _GAP, width - 2 * _GAP, height - 2 * _GAP
     room = int((width - 8) / _TITLE_CHARACTER)
@@ -92,11 +98,11 @@ def _group(name: str, rect: Rect, functions: Mapping[str, Counts]) -> Group:
     top = _TITLE if title else 0.0
     sizes = {one: float(sum(counts.values())) for one, counts in functions.items()}
     placed = _placed(sizes, x, y + top, width, height - top)
-    boxes = tuple(_box(one, found, functions[one]) for one, found in placed.items())
+    boxes = tuple(_box(one, found, functions[one], unit) for one, found in placed.items())
     return Group(name, x, y, max(width, 0.0), max(height, 0.0), title, boxes)
 
 
-def _box(name: str, rect: Rect, counts: Counts) -> Box:
+def _box(name: str, rect: Rect, counts: Counts, unit: str) -> Box:
     x, y, width, height = rect
     total = sum(counts.values())
     bands, at = [], x
@@ -106,7 +112,7 @@ def _box(name: str, rect: Rect, counts: Counts) -> Box:
             at += width * count / total
     label = _folded(name, int((width - 5) / _CHARACTER), int((height - 4) / _LINE))
     if label and len(label) < int((height - 4) / _LINE) and width > 55:
-        label = (*label, f"{total} lines")
+        label = (*label, f"{total} {unit}")
     return Box(name, x, y, width, height, tuple(bands), label)
 
 

@@ -33,8 +33,8 @@ def campaign(folder: Path, kind: str, rows: Sequence[Row], *, planned: int = 0, 
     units = [Unit.of(kind, f"unit {number}", number=number) for number in range(len(rows))]
     with claimed(folder) as results:
         results.begin(sample, planned or len(rows))
-        for unit, row in zip(units, rows, strict=True):
-            results.write([Done(unit, "host", 2.0, (row,), suite_version())])
+        done = zip(units, rows, strict=True)
+        results.write([Done(unit, "host", 2.0, (row,), suite_version()) for unit, row in done])
     return read(folder)
 
 

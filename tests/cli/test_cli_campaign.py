@@ -134,3 +134,17 @@ def test_the_report_for_kcidb(folder, tmp_path, capsys):
     assert {one["path"] for one in first["tests"]} == {"kvm.mmu.lockstep"}
     assert call("campaign", "report", folder, "--kcidb", tmp_path / "k.json") == 1
     assert json.loads((tmp_path / "k.json").read_text()) == first, "a second report has the same ids"
+
+
+def test_the_report_as_a_page(folder, tmp_path, monkeypatch, capsys):
+    assert call("campaign", "report", folder, "--html", tmp_path / "a.html") == 1
+    assert call("campaign", "report", folder, "--html", tmp_path) == 1
+    assert "Differences: 1" in (tmp_path / "a.html").read_text()
+    assert (tmp_path / "index.html").read_text() == (tmp_path / "a.html").read_text()
+    capsys.readouterr()
+    assert call("campaign", "report", folder, "--html", tmp_path / "x", "--json", tmp_path / "x") == 2
+    assert "name the same file" in capsys.readouterr().err
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "jinja2" else name)
+    assert call("campaign", "report", folder, "--html", tmp_path / "b.html") == 2
+    assert "Campaigns need jinja2, which is not installed." in capsys.readouterr().err
+    assert not (tmp_path / "b.html").exists()
