@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -16,8 +17,10 @@ from typing import Any
 
 from conformance.campaigns.patches import paths_of
 from conformance.campaigns.unit import Order, Row, Unit
+from conformance.coverage.compared.choosing import chosen_operators
+from conformance.coverage.compared.concurrency import concurrency_changes
 from conformance.coverage.compared.judging import Judge, Task
-from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.pieces import Change
 from conformance.coverage.compared.sample import Planting
 from conformance.coverage.compared.sampling import RUN_LAYERS, Line, frame_of, likeliest_first, mutant_of
 from conformance.coverage.data import Coverage
@@ -36,27 +39,33 @@ NOT_COMPILED = "not compiled"
 BATCH = 1000
 """The number of mutants that are compiled into one library."""
 
+Mutant = tuple[Line, Change]
+"""A change, and the line on which it is counted."""
+
 
 @dataclass(frozen=True)
 class Mutants:
     """All mutants of the executed lines of kernels.
 
     ``at``: only those in files whose path ends so, FILE, on one line of it, FILE:LINE, or in a folder,
-    FOLDER/; all without any.
+    FOLDER/; all without any. ``operators``: patterns on the names of operators and of groups of them; all
+    without any.
     """
 
     order: Order
     at: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
     name = "mutants"
     compiles = True
 
     @property
     def definition(self) -> dict[str, Any]:
         """What the campaign is about, as plain data."""
-        return {**self.order.definition, "at": [*self.at]}
+        return {**self.order.definition, "at": [*self.at], "operators": [*self.operators]}
 
     def units(self) -> Sequence[Unit]:
         """The mutants of each kernel in random order. Raises ConformanceError if there are none."""
+        chosen_operators(self.operators)
         found = [
             Unit.of(
                 self.name,
@@ -69,11 +78,12 @@ class Mutants:
                 change=[change.operator, change.start, change.end, change.text],
             )
             for kernel in self.order.kernels
-            for number, ((file, line), change) in enumerate(_site(kernel, self.order).mutants(self.at))
+            for number, ((file, line), change) in enumerate(self._mutants(kernel))
         ]
         if not found:
+            which = f" of {', '.join(self.operators)}" if self.operators else ""
             raise ConformanceError(
-                f"No executed line has mutants in {', '.join(self.at) or 'the MMU'}; name files as "
+                f"No executed line has mutants{which} in {', '.join(self.at) or 'the MMU'}; name files as "
                 "'conformance coverage' does, such as mmu/spte.c, mmu/spte.c:100 or mmu/."
             )
         return found
@@ -82,8 +92,19 @@ class Mutants:
         """The kernels."""
         return self.order.kernels
 
+    def _mutants(self, kernel: str) -> list[Mutant]:
+        chosen = chosen_operators(self.operators)
+        return [
+            one
+            for one in _site(kernel, self.order).every
+            if one[1].operator in chosen and self._covers(one[0])
+        ]
+
+    def _covers(self, line: Line) -> bool:
+        return not self.at or any(_matches(line, place) for place in self.at)
+
     def prepare(self, what: str) -> None:
-        """Measure what properties and stories execute of a kernel. Raises ConformanceError."""
+        """Measure what properties, stories and races execute of a kernel. Raises ConformanceError."""
         _site(what, self.order)
 
     def run(self, unit: Unit) -> list[Row]:
@@ -91,7 +112,7 @@ class Mutants:
         given = unit.defined
         site = _site(given["kernel"], self.order)
         batch, place = divmod(given["number"], BATCH)
-        planted = _planted(site, self.at, batch)
+        planted = _planted(site, self._mutants(given["kernel"])[batch * BATCH : (batch + 1) * BATCH])
         line, change = planted.mutants[place]
         if [*line, [change.operator, change.start, change.end, change.text]] != [
             given["file"],
@@ -108,11 +129,7 @@ class _Site:
 
     kernel: Kernel
     coverage: Coverage
-    every: tuple[tuple[Line, Change], ...]
-
-    def mutants(self, at: Sequence[str]) -> list[tuple[Line, Change]]:
-        """The mutants in these places."""
-        return [one for one in self.every if not at or any(_matches(one[0], place) for place in at)]
+    every: tuple[Mutant, ...]
 
 
 @lru_cache(maxsize=8)
@@ -121,7 +138,7 @@ def _site(selector: str, order: Order) -> _Site:
     patches = paths_of(order.patches)
     with using(order.compiler):
         kernel, found = measured(CoveragePlan([selector], patches, RUN_LAYERS), selector, quiet)
-    frame = frame_of(found.source, found.coverage)
+    frame = frame_of(found.source, found.coverage, concurrency_changes)
     every = [(line, change) for line, changes in frame.changes.items() for change in changes]
     random.Random(order.seed).shuffle(every)
     return _Site(kernel, found.coverage, tuple(every))
@@ -138,10 +155,10 @@ def _matches(line: Line, place: str) -> bool:
 class _Planted:
     """A batch of mutants, compiled, and what judges them in this process."""
 
-    def __init__(self, site: _Site, mutants: Sequence[tuple[Line, Change]]) -> None:
+    def __init__(self, site: _Site, mutants: Sequence[Mutant]) -> None:
         self.site, self.mutants = site, mutants
         order = [(line, [change]) for line, change in mutants]
-        planting = Planting(site.kernel, order, "stories" in site.coverage.layers, Cache(), quiet)
+        planting = Planting(site.kernel, order, site.coverage.layers, Cache(), quiet)
         self._rejected = planting.planted().rejected
         self._judge = Judge(planting.libraries(keeping))
 
@@ -168,21 +185,20 @@ class _Planted:
             engine=layer,
             mode=mode,
             reason=f"{run}: {how}" if run else how,
-            again=f"conformance campaign mutants --kernel {selector} --at {file}:{line} --out DIR",
+            again=f"conformance campaign mutants --kernel {selector} --at {file}:{line} "
+            f"--operators {shlex.quote(change.operator)} --out DIR",
             details=json.dumps(mutant),
         )
 
 
-_open: dict[tuple[int, tuple[str, ...], int], _Planted] = {}
+_open: list[_Planted] = []
 """The one batch whose mutants are judged in this process now."""
 
 
-def _planted(site: _Site, at: tuple[str, ...], batch: int) -> _Planted:
+def _planted(site: _Site, batch: Sequence[Mutant]) -> _Planted:
     """A batch; the one before is closed."""
-    key = id(site), at, batch
-    if key not in _open:
-        for other in _open.values():
+    if not _open or _open[0].site is not site or _open[0].mutants != batch:
+        for other in _open:
             other.close()
-        _open.clear()
-        _open[key] = _Planted(site, site.mutants(at)[batch * BATCH : (batch + 1) * BATCH])
-    return _open[key]
+        _open[:] = [_Planted(site, batch)]
+    return _open[0]

@@ -164,19 +164,27 @@ def lockstep(
     help="Only mutants in this folder or file, or on this line: mmu/, mmu/spte.c or mmu/spte.c:100.",
 )
 @click.option(
+    "--operators",
+    multiple=True,
+    metavar="NAME|GROUP",
+    help="Only these operators, or those of a group: sequential, concurrency, locks, atomics, rcu, ordering; "
+    "* stands for any text.",
+)
+@click.option(
     "--budget",
     type=Time(),
     metavar="TIME",
-    help="Computing time, of all workers together, after which no further mutant is judged.",
+    help="Computing time, of all workers together and with that of compiling mutants, after which no further "
+    "mutant is judged.",
 )
 @seed_option(0)
 @means_options("campaign-mutants")
 @click.pass_context
-def mutants(ctx: click.Context, at: tuple[str, ...], **given: Any) -> None:
+def mutants(ctx: click.Context, at: tuple[str, ...], operators: tuple[str, ...], **given: Any) -> None:
     """Judge every mutant of the executed lines of a kernel's MMU: what detects it, or nothing.
 
-    Mutants are those of 'coverage --compared', in random order: after a part of them the score is an estimate
-    for all.
+    Mutants are those of 'coverage --compared' and of operators for concurrency, in random order: after a part
+    of them the score is an estimate for all.
 
     Exit status: 0 measured, 2 could not be measured. A survivor is no difference, so it is never 1.
     """
@@ -184,7 +192,7 @@ def mutants(ctx: click.Context, at: tuple[str, ...], **given: Any) -> None:
     def kind(order: Order) -> Kind:
         from conformance.campaigns.mutants import Mutants
 
-        return Mutants(order, at)
+        return Mutants(order, at, operators)
 
     ctx.exit(_report(_carried_out(kind, given), {}))
 

@@ -41,7 +41,7 @@ class Exploration:
     ``library`` is a kernel's racing KVM, None for the model. ``without`` are changes that the model lacks.
     Only ``invariant`` is checked, or all if it is empty. ``segments`` are a schedule for replay_race().
     ``patience`` is in seconds of processor time for a schedule. ``plant`` is the number of the planted
-    difference that is active in the library; 0 for none.
+    difference that is active in the library; 0 for none. A schedule that is found is ``minimised``.
     """
 
     race: str
@@ -55,6 +55,7 @@ class Exploration:
     segments: tuple[Segment, ...] = ()
     patience: float = PATIENCE
     plant: int = 0
+    minimised: bool = True
 
     def on_model(self) -> Subject:
         """The race on the model."""
@@ -75,7 +76,8 @@ class Exploration:
 def explore_race(exploration: Exploration) -> Outcome:
     """Run schedules until one violates an invariant, or the limit is reached."""
     given = exploration
-    return _perform(given, Task(EXPLORE, given.invariant, limit=given.limit, seed=given.seed))
+    task = Task(EXPLORE, given.invariant, given.limit, given.seed, given.minimised)
+    return _perform(given, task)
 
 
 def replay_race(exploration: Exploration) -> Outcome:

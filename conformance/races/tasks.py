@@ -27,14 +27,15 @@ class Task:
     """A task.
 
     EXPLORE runs up to ``limit`` schedules, random ones if there is a ``seed``, until one violates
-    ``invariant``, or any invariant if that is empty. REPLAY runs the ``segments``. TRACE runs the
-    ``choices``, a prefix of a schedule, for its diagram.
+    ``invariant``, or any invariant if that is empty; the schedule is ``minimised``. REPLAY runs the
+    ``segments``. TRACE runs the ``choices``, a prefix of a schedule, for its diagram.
     """
 
     kind: str
     invariant: str = ""
     limit: int = 0
     seed: int | None = None
+    minimised: bool = True
     segments: tuple[Segment, ...] = ()
     choices: tuple[int, ...] = ()
 
@@ -79,7 +80,9 @@ def _explored(task: Task, subject: Subject) -> Outcome:
     def violates(execution: Execution) -> bool:
         return any(invariant.name == violation.invariant for invariant, _ in violations(execution))
 
-    choices = minimise(subject, violation.choices, violates, MINIMISING)
+    choices: Sequence[int] = violation.choices
+    if task.minimised:
+        choices = minimise(subject, choices, violates, MINIMISING)
     segments = segments_of(subject, choices)
     _, execution = run_segments(subject, segments)
     how = [how for invariant, how in violations(execution) if invariant.name == violation.invariant]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results of a campaign of mutants: the score, by layer and by function, and the survivors, ranked.
+"""The results of a campaign of mutants: the score by layer, operator and function; survivors, ranked.
 
 The score says how much the suite compares. So a survivor is no failure of the kernel, and a function with
 survivors is a PASS in JUnit, where they are listed in its output.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.campaigns.campaign import Campaign
-from conformance.coverage.compared.mutants import Outcome, wilson
+from conformance.coverage.compared.mutants import DECIDED, Outcome, wilson
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.campaign import heading
 from conformance.reports.rows import ALL
@@ -30,8 +30,9 @@ __all__ = ["MutantsOfKernel", "Score", "as_report", "by_kernel", "estimate", "sh
 MOST = 20
 """The number of functions and of survivors that are listed on a terminal."""
 
-_DECIDED = (Outcome.COMPARED, Outcome.REVIEWS, Outcome.SURVIVED)
-"""The outcomes that the score is a share of."""
+_OUT_OF_REACH = (
+    "out of reach: these mutants change only in which order accesses are made; they count neither way"
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Score:
     def of(cls, rows: Sequence[Any]) -> Score:
         """The score of mutants."""
         counts = Counter(row.verdict for row in rows)
-        return cls(counts[Outcome.COMPARED.value], sum(counts[outcome.value] for outcome in _DECIDED))
+        return cls(counts[Outcome.COMPARED.value], sum(counts[outcome.value] for outcome in DECIDED))
 
     @property
     def share(self) -> float | None:
@@ -142,9 +143,12 @@ def show(campaign: Campaign, console: Console) -> None:
         say(console, estimate(one.score, campaign.finished))
         counts = Counter(row.verdict for row in (*one.rows, *one.errors))
         say(console, ", ".join(f"{number} {verdict}" for verdict, number in counts.most_common()))
+        if counts[Outcome.OUT_OF_REACH.value]:
+            say(console, _OUT_OF_REACH)
         layers = Counter(row.engine for row in one.rows if row.verdict == Outcome.COMPARED.value)
         if layers:
             say(console, "compared by " + ", ".join(f"{name} {number}" for name, number in layers.items()))
+        _show_operators(one, console)
         _show_functions(one, console)
         _show_survivors(one, console)
         for reason, number in Counter(row.reason for row in one.errors).most_common():
@@ -159,21 +163,34 @@ def estimate(score: Score, finished: bool) -> str:
     return f"{score}; of all, {low:.1%} to {high:.1%} with 95 % confidence"
 
 
+def _show_operators(one: MutantsOfKernel, console: Console) -> None:
+    """The score of each operator."""
+    groups: dict[str, list[Any]] = defaultdict(list)
+    for row in one.rows:
+        groups[json.loads(row.details)["operator"]].append(row)
+    _show_scores("operator", {name: Score.of(group) for name, group in sorted(groups.items())}, console)
+
+
 def _show_functions(one: MutantsOfKernel, console: Console) -> None:
     """The functions in which most mutants survive."""
     scores = {name: Score.of(group) for name, group in one.functions.items()}
     left = {name: score for name, score in scores.items() if score.compared < score.decided}
-    if not left:
-        return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("function")
-    for name in ("compared", "of", "score"):
-        table.add_column(name, justify="right")
-    for name, score in [*left.items()][:MOST]:
-        table.add_row(line(name), str(score.compared), str(score.decided), f"{score.share:.0%}")
-    console.print(table)
+    _show_scores("function", dict([*left.items()][:MOST]), console)
     if len(left) > MOST:
         say(console, f"and {len(left) - MOST} more functions with survivors; --json has all rows")
+
+
+def _show_scores(title: str, scores: Mapping[str, Score], console: Console) -> None:
+    """A table of scores, without those of which nothing is decided."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column(title)
+    for name in ("compared", "of", "score"):
+        table.add_column(name, justify="right")
+    for name, score in scores.items():
+        if score.share is not None:
+            table.add_row(line(name), str(score.compared), str(score.decided), f"{score.share:.0%}")
+    if table.row_count:
+        console.print(table)
 
 
 def _show_survivors(one: MutantsOfKernel, console: Console) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 from conformance.coverage.compared.detecting import Detector
-from conformance.coverage.compared.operators import Change, changes
+from conformance.coverage.compared.operators import changes
+from conformance.coverage.compared.pieces import Change
 from conformance.coverage.compared.planted_kernel import PlantedKernel, plant_kernel
 from conformance.differential.properties import PROPERTIES
 from conformance.kernels import Cache, Kernel, Progress

@@ -14,7 +14,8 @@ pytest.importorskip("duckdb")
 from conformance.campaigns import mutants as module
 from conformance.campaigns.campaign import Campaign
 from conformance.campaigns.mutants import NOT_COMPILED, Mutants
-from conformance.campaigns.unit import Order
+from conformance.campaigns.unit import Order, Row
+from conformance.coverage.compared.concurrency import concurrency_changes
 from conformance.coverage.compared.judging import Verdict
 from conformance.coverage.compared.mutants import Outcome
 from conformance.coverage.compared.operators import changes
@@ -28,7 +29,7 @@ static int one(int a, int b)
 {
 \tif (a > b)
 \t\treturn a + 1;
-\treturn b;
+\treturn READ_ONCE(b);
 }
 """
 ORDER = Order(("6.1",), (), (), 3, "gcc")
@@ -70,7 +71,9 @@ def site(tmp_path, monkeypatch):
     (tmp_path / "src" / FILE).write_bytes(SOURCE)
     coverage = SimpleNamespace(layers={"stories": None})
     kernel = SimpleNamespace(root=tmp_path, title="6.1", version="6.1.1")
-    every = tuple(((FILE, change.first), change) for change in changes(SOURCE))
+    every = tuple(
+        ((FILE, change.first), change) for change in [*changes(SOURCE), *concurrency_changes(SOURCE)]
+    )
     made = module._Site(kernel, coverage, every)
     monkeypatch.setattr(module, "_site", lambda selector, order: made)
     monkeypatch.setattr(module, "likeliest_first", lambda line, change, coverage: (("stories", "a-story"),))
@@ -95,6 +98,20 @@ def test_every_mutant_is_a_unit(site):
         Mutants(ORDER, ("pte.c",)).units()
 
 
+def test_operators_are_chosen(site):
+    units = Mutants(ORDER, (), ("concurrency",)).units()
+    assert [unit.defined["change"][0] for unit in units] == ["marked access made plain"]
+    assert [unit.defined["number"] for unit in units] == [0]
+    sequential = Mutants(ORDER, (), ("sequential",)).units()
+    assert len(sequential) + 1 == len(Mutants(ORDER).units())
+    with pytest.raises(
+        ConformanceError, match=r"No operator is called nosuch; there are the groups sequential"
+    ):
+        Mutants(ORDER, (), ("nosuch",)).units()
+    with pytest.raises(ConformanceError, match=r"No executed line has mutants of locks in the MMU"):
+        Mutants(ORDER, (), ("locks",)).units()
+
+
 def test_rows_of_batches(site):
     kind = Mutants(ORDER)
     rows = [row for unit in kind.units() for row in kind.run(unit)]
@@ -104,6 +121,7 @@ def test_rows_of_batches(site):
     assert (rows[2].engine, rows[2].mode, rows[2].reason) == ("stories", "npt", "a-story: step 3")
     assert json.loads(rows[0].details)["before"] in SOURCE.decode()
     assert rows[0].again.startswith(f"conformance campaign mutants --kernel 6.1 --at {FILE}:")
+    assert " --operators '" in rows[0].again
 
 
 def test_a_worker_with_another_source_judges_nothing(site, monkeypatch):
@@ -112,6 +130,15 @@ def test_a_worker_with_another_source_judges_nothing(site, monkeypatch):
     monkeypatch.setattr(module, "_site", lambda selector, order: other)
     with pytest.raises(ConformanceError, match="another source or other coverage"):
         Mutants(ORDER).run(unit)
+
+
+def test_the_report_says_what_is_out_of_reach(site):
+    row = Row("f", Outcome.OUT_OF_REACH.value, details=json.dumps({"operator": "barrier dropped"}))
+    error = Row("mutants", "ERROR", reason="no memory")
+    text = io.StringIO()
+    show(Campaign("mutants", "s", {}, 2, (("h", 2.0),) * 2, (row, error)), Screen(text))
+    assert "no score" in text.getvalue() and "1 out of reach: order of accesses" in text.getvalue()
+    assert "they count neither way" in text.getvalue() and "ERROR  1: no memory" in text.getvalue()
 
 
 def test_the_report_has_the_score_and_the_survivors(site):

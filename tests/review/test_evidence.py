@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from planting import patch_between
 
-from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.pieces import Change
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.review import ReviewPlan, Standing, compare

@@ -37,7 +37,7 @@ from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.stories import STORIES
 
-__all__ = ["Detector", "Keeping", "Seen", "Sight"]
+__all__ = ["NOTHING", "PATIENCE", "Detector", "Keeping", "Seen", "Sight", "lacking"]
 
 CASES = 1 << 12
 """Random cases of each property, in each mode."""
@@ -143,8 +143,8 @@ class Detector:
             self._digests[name, mode], _ = self._answers(self._unplanted, name, mode)
         try:
             digest, died = self._answers(self._with(number), name, mode)
-        except Lacking as lacking:
-            return _lacking(lacking)
+        except Lacking as problem:
+            return lacking(problem)
         if digest == self._digests[name, mode]:
             return NOTHING
         return Sight(Seen.DIFFERS, died.how, died.hung) if died else Sight(Seen.DIFFERS, "its answers")
@@ -179,8 +179,8 @@ class Detector:
             if steps == len(before) and self._dies(name, mode):
                 return NOTHING
             return Sight(Seen.DIFFERS, died.how, died.hung)
-        except Lacking as lacking:
-            return _lacking(lacking)
+        except Lacking as problem:
+            return lacking(problem)
         return NOTHING
 
     def _without(self, name: str, mode: str) -> _Played:
@@ -214,8 +214,8 @@ class Detector:
         except KernelDied as died:
             # Only while that state was copied: the observations were the same.
             return Sight(Seen.KEPT, died.how, died.hung)
-        except Lacking as lacking:
-            return _lacking(lacking)
+        except Lacking as problem:
+            return lacking(problem)
         return NOTHING
 
     def _kept(self, name: str, mode: str) -> list[bytes]:
@@ -259,6 +259,6 @@ class Detector:
         return self.keeping(self.reader)
 
 
-def _lacking(lacking: Lacking) -> Sight:
+def lacking(problem: Lacking) -> Sight:
     """What a run that could not be judged shows; memory or time may suffice the next time."""
-    return Sight(Seen.LACKING, lacking.what, lasting=lacking.todo not in ("", MEMORY))
+    return Sight(Seen.LACKING, problem.what, lasting=problem.todo not in ("", MEMORY))

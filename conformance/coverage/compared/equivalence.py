@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.pieces import Change
 from conformance.coverage.compared.planting import substituted
 from conformance.kernels import Cache, Kernel
 from conformance.kernels.cache import temporary

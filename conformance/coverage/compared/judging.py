@@ -4,20 +4,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from conformance.coverage.compared.concurrency import CONCURRENCY, ORDERING
 from conformance.coverage.compared.detecting import Detector, Keeping, Seen, Sight
 from conformance.coverage.compared.equivalence import Equivalence
 from conformance.coverage.compared.mutants import Outcome
-from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.pieces import Change
+from conformance.coverage.compared.racing import RaceDetector
 from conformance.differential.properties import PROPERTIES
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.members import Layout
 from conformance.oracles.kvm.raw_state import RawStateReader
+from conformance.races.stories import RACES
 from conformance.scenarios.modes import STORY_MODES
 from conformance.scenarios.stories import STORIES
 
@@ -27,15 +30,22 @@ LIMIT = 300.0
 """Seconds of wall time after which a mutant is not judged."""
 
 
+_OUT_OF_REACH = "only another order of accesses makes a difference; what runs here has one order"
+
+
 @dataclass(frozen=True)
 class Libraries:
-    """A kernel, and the libraries of it with mutants; ``kvm`` is None if there is no whole KVM."""
+    """A kernel, and the libraries of it with mutants.
+
+    ``kvm`` is None if there is no whole KVM, ``racing`` is None if races are not run.
+    """
 
     kernel: Kernel
     shim: Path
     kvm: Path | None
     layouts: dict[str, Layout]
     keeping: Keeping | None
+    racing: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,8 @@ class Judge:
         profile = profile_of(libraries.kernel.release)
         reader = RawStateReader(libraries.kvm, libraries.layouts) if libraries.kvm is not None else None
         self._detector = Detector(profile, libraries.shim, reader, libraries.keeping)
+        self._profile = profile
+        self._races = RaceDetector(profile, libraries.racing) if libraries.racing is not None else None
 
     @cached_property
     def _equivalence(self) -> Equivalence:
@@ -79,10 +91,15 @@ class Judge:
         self._detector.close()
 
     def judge(self, task: Task) -> Verdict:
-        """Run properties and stories; what they do not detect may be equivalent, or kept by KVM."""
+        """Run what executes the line; what does not detect the mutant may be equivalent, or kept by KVM.
+
+        Of a mutant that only changes the order of accesses nothing but a property can show anything: the
+        others have no other order.
+        """
+        ordering = task.change.operator in ORDERING
         end = time.monotonic() + LIMIT
         lacking, lasting = "", True
-        for layer, name, mode in self._order(task.runs):
+        for layer, name, mode in self._order(task):
             if time.monotonic() > end:
                 return Verdict(Outcome.NOT_JUDGED, how=f"{LIMIT:g} s were not enough", lasting=False)
             sight = self._sight(task.number, layer, name, mode)
@@ -96,7 +113,9 @@ class Judge:
                 return Verdict(Outcome.EQUIVALENT)
         except BuildError as error:
             return Verdict(Outcome.NOT_JUDGED, how=str(error), lasting=False)
-        for layer, name, mode in self._order(task.runs):
+        if ordering:
+            return Verdict(Outcome.OUT_OF_REACH, how=_OUT_OF_REACH)
+        for layer, name, mode in self._order(task):
             if time.monotonic() > end:
                 return Verdict(Outcome.NOT_JUDGED, how=f"{LIMIT:g} s were not enough", lasting=False)
             if layer == "stories":
@@ -107,20 +126,47 @@ class Judge:
             return Verdict(Outcome.NOT_JUDGED, how=lacking, lasting=lasting)
         return Verdict(Outcome.SURVIVED)
 
-    def _order(self, runs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-        """Properties in all modes, then stories by mode."""
-        for layer, name in runs:
-            if layer == "functions" and name in PROPERTIES:
-                for mode in PROPERTIES[name].modes:
-                    yield layer, name, mode
+    def _order(self, task: Task) -> Iterator[tuple[str, str, str]]:
+        """Properties in all modes, stories by mode, races; races sooner if the mutant is of concurrency."""
+        for name in _named(task, "functions"):
+            for mode in PROPERTIES[name].modes if name in PROPERTIES else ():
+                yield "functions", name, mode
+        if task.change.operator in ORDERING:
+            return
+        stories = [*self._stories(task)]
+        sooner = sum(mode == STORY_MODES[0] for _, _, mode in stories)
+        if task.change.operator not in CONCURRENCY:
+            sooner = len(stories)
+        yield from stories[:sooner]
+        yield from self._racing(task)
+        yield from stories[sooner:]
+
+    def _stories(self, task: Task) -> Iterator[tuple[str, str, str]]:
         for mode in STORY_MODES if self._libraries.kvm is not None else ():
-            for layer, name in runs:
-                if layer == "stories" and name in STORIES and mode in STORIES[name].modes:
-                    yield layer, name, mode
+            for name in _named(task, "stories"):
+                if name in STORIES and mode in STORIES[name].modes:
+                    yield "stories", name, mode
+
+    def _racing(self, task: Task) -> Iterator[tuple[str, str, str]]:
+        """Each race in its first mode, then the others."""
+        ours = [RACES[name] for name in _named(task, "races") if name in RACES]
+        ours = [race for race in ours if "kvm" in race.sides and not race.absent(self._profile)]
+        for place in range(max((len(race.modes) for race in ours), default=0) if self._races else 0):
+            for race in ours:
+                if place < len(race.modes):
+                    yield "races", race.name, race.modes[place]
 
     def _sight(self, number: int, layer: str, name: str, mode: str) -> Sight:
+        if layer == "races":
+            assert self._races is not None
+            return self._races.by_race(number, name, mode)
         run = self._detector.by_property if layer == "functions" else self._detector.by_story
         return run(number, name, mode)
+
+
+def _named(task: Task, layer: str) -> Iterator[str]:
+    """The runs of a layer that execute the line, likeliest first."""
+    return (name for of, name in task.runs if of == layer)
 
 
 _judges: list[Judge] = []

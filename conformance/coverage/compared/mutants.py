@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from statistics import NormalDist
 
-__all__ = ["CONFIDENCE", "Compared", "Judged", "Mutant", "Outcome", "wilson"]
+__all__ = ["CONFIDENCE", "DECIDED", "Compared", "Judged", "Mutant", "Outcome", "wilson"]
 
 CONFIDENCE = 0.95
 """The confidence of an interval, unless another one is requested."""
@@ -22,15 +22,21 @@ class Outcome(str, Enum):
     """What became of a mutant; the value is the word that reports use."""
 
     COMPARED = "compared"
-    """A property or a story detects it, in what `run` and `scenario run` compare with the model."""
+    """A property, a story or a race detects it, in what `run`, `scenario run` and `explore run` compare."""
     REVIEWS = "compared in reviews only"
     """It changes only what KVM keeps in its structures, which reviews compare between two kernels."""
     SURVIVED = "survived"
     """Nothing that executes the line detects it."""
     EQUIVALENT = "equivalent"
     """It compiles to the same machine code."""
+    OUT_OF_REACH = "out of reach: order of accesses"
+    """Only a compiler or a processor that reorders accesses makes a difference; what runs here does not."""
     NOT_JUDGED = "not judged"
     """The suite lacks something that kernel code asks for with the mutant, and nothing else detects it."""
+
+
+DECIDED = (Outcome.COMPARED, Outcome.REVIEWS, Outcome.SURVIVED)
+"""The outcomes that a score is a share of."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +100,8 @@ class Compared:
 
     @property
     def decided(self) -> int:
-        """The number of mutants that count: neither equivalent nor unjudged."""
-        return len(self.judged) - len(self.of(Outcome.EQUIVALENT)) - len(self.of(Outcome.NOT_JUDGED))
+        """The number of mutants that count."""
+        return sum(one.outcome in DECIDED for one in self.judged)
 
     @property
     def share(self) -> float | None:

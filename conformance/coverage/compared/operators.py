@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from tree_sitter import Node
 
@@ -25,38 +24,13 @@ from conformance.coverage.compared.c_text import (
     scope_of,
     without_effect,
 )
+from conformance.coverage.compared.pieces import NOTHING, UNSURE, Change, Gate
 from conformance.kernels.parsing import name_of, outer, parse, text_of
 
-__all__ = ["OPERATORS", "UNSURE", "Change", "changes"]
+__all__ = ["OPERATORS", "changes"]
 
 
-@dataclass(frozen=True)
-class Change:
-    """A change of a function's text.
-
-    operator: a key of OPERATORS. start, end: the offsets in bytes of the piece. first, last: its lines;
-    statement: the first line of the statement that it is part of.
-    text: what replaces it. gate: the code around it that takes effect if a mutant is enabled, in three parts:
-    before the condition, between the condition and the piece, and after the piece.
-    rank: lower for those that are likelier to be detected.
-    """
-
-    operator: str
-    function: str
-    start: int
-    end: int
-    first: int
-    last: int
-    statement: int
-    text: str
-    gate: tuple[str, str, str]
-    rank: int
-
-
-UNSURE = 6
-"""The rank of changes that may not compile."""
-
-_Made = tuple[Node, str, tuple[str, str, str], int]
+_Made = tuple[Node, str, Gate, int]
 """A piece, the text that replaces it, the gate, the rank."""
 
 _Operator = Callable[[Node, Scope], Iterator[_Made]]
@@ -218,7 +192,7 @@ def _dropped_jump(node: Node, scope: Scope) -> Iterator[_Made]:
     jumps = node.type in kinds or (node.type == "return_statement" and not node.named_child_count)
     if jumps and not (node.type == "break_statement" and _in_switch(node)):
         # A loop around it would catch it, and so could an else that follows.
-        yield node, "do { } while (0);", ("if (", ") { } else ", ""), 4
+        yield node, NOTHING, ("if (", ") { } else ", ""), 4
 
 
 def _in_switch(node: Node) -> bool:
@@ -232,7 +206,7 @@ def _in_switch(node: Node) -> bool:
 
 
 def _dropped(statement: Node, rank: int) -> _Made:
-    return statement, "do { } while (0);", ("do { if (!", ") ", " } while (0);"), rank
+    return statement, NOTHING, ("do { if (!", ") ", " } while (0);"), rank
 
 
 def _dropped_assignment(node: Node, scope: Scope) -> Iterator[_Made]:

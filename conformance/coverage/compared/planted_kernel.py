@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conformance.coverage.compared.operators import UNSURE, Change
+from conformance.coverage.compared.pieces import UNSURE, Change
 from conformance.coverage.compared.planting import planted
 from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
 from conformance.kernels.kernel import FACTS, fingerprint
@@ -73,7 +73,7 @@ def _guilty(mutants: Mapping[int, Place], places: Iterable[tuple[str, int]]) -> 
         there = {
             number: change.rank
             for number, (file, change) in mutants.items()
-            if file == name and change.first <= line <= change.last
+            if file == name and any(piece.first <= line <= piece.last for piece in change.pieces)
         }
         unsure = {number for number, rank in there.items() if rank == UNSURE}
         found |= unsure or there.keys()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.pieces import Change
 
 __all__ = ["MOST", "planted", "substituted"]
 
@@ -31,12 +31,13 @@ def planted(content: bytes, changes: Mapping[int, Change]) -> bytes:
     """The text of a file with changes, each of which is enabled by its number, which is below MOST."""
     assert all(number < MOST for number in changes)
     added: list[tuple[tuple[int, int, int, int], str]] = []
-    for order, (number, change) in enumerate(changes.items()):
-        before, between, after = change.gate
+    every = [(number, piece) for number, change in changes.items() for piece in change.pieces]
+    for order, (number, piece) in enumerate(every):
+        before, between, after = piece.gate
         # Of two pieces that begin or end in the same place the wider one is outside.
-        width = change.end - change.start
-        added.append(((change.start, 1, -width, order), f"{before}conformance_planted({number}){between}"))
-        added.append(((change.end, 0, width, -order), after))
+        width = piece.end - piece.start
+        added.append(((piece.start, 1, -width, order), f"{before}conformance_planted({number}){between}"))
+        added.append(((piece.end, 0, width, -order), after))
     text = bytearray(content)
     for (at, *_), words in sorted(added, reverse=True):
         text[at:at] = words.encode()
@@ -44,6 +45,9 @@ def planted(content: bytes, changes: Mapping[int, Change]) -> bytes:
 
 
 def substituted(content: bytes, change: Change) -> bytes:
-    """The text of a file with one change in place of the piece, and as many lines as before."""
-    lost = content.count(b"\n", change.start, change.end)
-    return content[: change.start] + change.text.encode() + b"\n" * lost + content[change.end :]
+    """The text of a file with one change in place of its pieces, and as many lines as before."""
+    text = bytearray(content)
+    for piece in sorted(change.pieces, reverse=True):
+        lost = content.count(b"\n", piece.start, piece.end)
+        text[piece.start : piece.end] = piece.text.encode() + b"\n" * lost
+    return bytes(text)

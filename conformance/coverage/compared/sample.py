@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Any
 from conformance.coverage.compared.detecting import Keeping
 from conformance.coverage.compared.judging import Libraries, Task, Verdict, begin, judge
 from conformance.coverage.compared.mutants import Compared, Judged, Outcome
-from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.pieces import Change
 from conformance.coverage.compared.planted_kernel import PlantedKernel, plant_kernel
 from conformance.coverage.compared.sampling import (
     RUN_LAYERS,
@@ -39,8 +39,11 @@ SPARE = 0.1
 _NOTE = "mutant"
 _SHAPE = {"outcome": str, "by": [str], "how": str}
 _PARTS = (
-    *(f"coverage/compared/{name}.py" for name in ("detecting", "equivalence", "judging", "planting")),
-    *("differential", "interface", "model", "oracles", "scenarios"),
+    *(
+        f"coverage/compared/{name}.py"
+        for name in ("detecting", "equivalence", "judging", "planting", "racing")
+    ),
+    *("differential", "interface", "model", "oracles", "races", "scenarios"),
 )
 """The parts of this package that decide what is detected."""
 
@@ -66,22 +69,22 @@ def sample(
     keeping: Keeping | None = None,
     advance: Callable[[Judged], None] | None = None,
 ) -> Compared:
-    """Plant ``n`` mutants into lines that properties or stories execute, and judge each.
+    """Plant ``n`` mutants into lines that properties, stories or races execute, and judge each.
 
     ``keeping`` compares what KVM keeps in its structures, as reviews do; without it that is not compared.
     ``advance`` is called with each mutant as it is judged. Raises ConformanceError if the coverage has
-    neither properties nor stories, or if the kernel with the mutants cannot be built.
+    none of these, or if the kernel with the mutants cannot be built.
     """
     if not any(layer in coverage.layers for layer in RUN_LAYERS):
         reasons = [coverage.missing[layer] for layer in RUN_LAYERS if layer in coverage.missing]
         raise ConformanceError(
-            " ".join(reasons) or "neither functions nor stories were measured; add them to --by."
+            " ".join(reasons) or "neither functions, stories nor races were measured; add them to --by."
         )
     source = kernel.root / "src"
     frame = frame_of(source, coverage)
     progress(f"{kernel.title}: planting mutants into {min(n, len(frame.changes))} lines")
     order = islice(drawn(frame, seed), n + round(n * SPARE) + 1)
-    planting = Planting(kernel, [*order], "stories" in coverage.layers, cache, progress)
+    planting = Planting(kernel, [*order], coverage.layers, cache, progress)
     chosen, rejected = planting.chosen(n, coverage)
     notes = _Notes(kernel, cache, keeping)
     found = {number: verdict for number, one in chosen.items() if (verdict := notes.read(one)) is not None}
@@ -117,14 +120,14 @@ class Planting:
         self,
         kernel: Kernel,
         order: Sequence[tuple[Line, list[Change]]],
-        whole: bool,
+        layers: Collection[str],
         cache: Cache,
         progress: Progress,
     ) -> None:
         self.kernel = kernel
         self._cache = cache
         self._progress = progress
-        self._whole = whole
+        self._layers = layers
         pairs = [(line, change) for line, candidates in order for change in candidates]
         self._candidates = dict(enumerate(pairs, 1))
 
@@ -148,16 +151,19 @@ class Planting:
         mutants = {number: (line[0], change) for number, (line, change) in self._candidates.items()}
         return plant_kernel(self.kernel, mutants, self._cache, self._progress, self._build)
 
-    def _build(self, kernel: Kernel) -> tuple[Path, Path | None]:
+    def _build(self, kernel: Kernel) -> tuple[Path, Path | None, Path | None]:
         shim = build_shim(kernel, self._cache, self._progress)
-        return shim, build_kvm(kernel, self._cache, self._progress) if self._whole else None
+        kvm = build_kvm(kernel, self._cache, self._progress) if "stories" in self._layers else None
+        if "races" not in self._layers:
+            return shim, kvm, None
+        return shim, kvm, build_kvm(kernel, self._cache, self._progress, racing=True)
 
     def libraries(self, keeping: Keeping | None) -> Libraries:
         """What a worker needs."""
         planted = self.planted().kernel
-        shim, kvm = self._build(planted)
+        shim, kvm, racing = self._build(planted)
         layouts = layouts_of(planted, self._cache) if kvm is not None else {}
-        return Libraries(self.kernel, shim, kvm, layouts, keeping)
+        return Libraries(self.kernel, shim, kvm, layouts, keeping, racing)
 
 
 def _verdicts(

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which lines and changes a sample consists of: lines drawn uniformly, then a change of each.
 
-Lines that neither a property nor a story executes are not drawn: no change in them could be detected.
+Lines that no property, story or race executes are not drawn: no change in them could be detected.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.coverage.compared.mutants import Mutant
-from conformance.coverage.compared.operators import UNSURE, Change, changes
+from conformance.coverage.compared.operators import changes
+from conformance.coverage.compared.pieces import UNSURE, Change
 from conformance.coverage.data import Coverage
 
 __all__ = ["RUN_LAYERS", "Frame", "Line", "drawn", "frame_of", "likeliest_first", "mutant_of"]
 
-RUN_LAYERS = ("functions", "stories")
+RUN_LAYERS = ("functions", "stories", "races")
 """The layers whose runs are repeated with a mutant enabled."""
 
 CANDIDATES = 2
@@ -26,6 +27,10 @@ CANDIDATES = 2
 
 Line = tuple[str, int]
 """A file and the number of a line in it."""
+
+
+Operators = Callable[[bytes], Iterable[Change]]
+"""Makes the changes of a file's content."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,17 @@ class Frame:
     changes: Mapping[Line, tuple[Change, ...]]
 
 
-def frame_of(source: Path, coverage: Coverage) -> Frame:
-    """The lines that properties and stories execute. ``source``: the directory of the kernel's files."""
+def frame_of(source: Path, coverage: Coverage, *more: Operators) -> Frame:
+    """The lines that runs of RUN_LAYERS execute. ``source``: the directory of the kernel's files.
+
+    ``more`` makes further changes of a file than the operators of operators.py do.
+    """
     executed = _executed(coverage)
     found: dict[Line, list[Change]] = defaultdict(list)
     for name, file in coverage.files.items():
         path = source / name
-        for change in changes(path.read_bytes()) if executed[name] and path.is_file() else ():
+        content = path.read_bytes() if executed[name] and path.is_file() else b""
+        for change in [one for make in (changes, *more) for one in make(content)]:
             line = _line_of(change, file.lines)
             if line in executed[name]:
                 found[name, line].append(change)

@@ -153,8 +153,8 @@ def test_each_mutant_is_announced_with_what_executes_it(planting, kernel):
 
 
 def test_without_runs_to_repeat_there_is_no_sample(planting, kernel):
-    nothing = Coverage("6.1", {"races": layer("races", r=1)}, {"stories": "the KVM is too old"})
+    nothing = Coverage("6.1", {"lockstep": layer("lockstep", r=1)}, {"stories": "the KVM is too old"})
     with pytest.raises(ConformanceError, match="the KVM is too old"):
         sampled(kernel, coverage=nothing)
     with pytest.raises(ConformanceError, match="--by"):
-        sampled(kernel, coverage=Coverage("6.1", {"races": layer("races", r=1)}))
+        sampled(kernel, coverage=Coverage("6.1", {"lockstep": layer("lockstep", r=1)}))

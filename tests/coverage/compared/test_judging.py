@@ -13,7 +13,13 @@ from conformance.coverage.compared.judging import Judge, Libraries, Task
 from conformance.coverage.compared.mutants import Outcome
 from conformance.kernels import BuildError
 
-RUNS = (("functions", "make_spte"), ("stories", "first_read"), ("stories", "first_write"))
+RACE = "fault_against_release"
+RUNS = (
+    ("functions", "make_spte"),
+    ("races", RACE),
+    ("stories", "first_read"),
+    ("stories", "first_write"),
+)
 
 DIFFERS = Sight(Seen.DIFFERS, "step 2")
 KEPT = Sight(Seen.KEPT, "step 3: struct kvm")
@@ -31,7 +37,7 @@ class Runs:
         self.asked.append((name, mode))
         return self.seen.get((name, mode), self.seen.get(name, NOTHING))
 
-    by_story = by_property
+    by_story = by_race = by_property
 
     def by_kept_state(self, number, name, mode):
         self.asked.append((name, mode, "kept"))
@@ -54,11 +60,11 @@ class Code:
 def judged(monkeypatch):
     """A function that judges a mutant by what runs show."""
 
-    def judge(seen=None, kept=None, equivalent=False):
-        one = Judge(Libraries(SimpleNamespace(release=(6, 1)), None, "kvm.so", {}, None))
-        one._detector = runs = Runs(seen or {}, kept or {})
+    def judge(seen=None, kept=None, equivalent=False, operator="call dropped"):
+        one = Judge(Libraries(SimpleNamespace(release=(6, 1)), None, "kvm.so", {}, None, "racing.so"))
+        one._detector = one._races = runs = Runs(seen or {}, kept or {})
         one.__dict__["_equivalence"] = Code(equivalent)
-        return one.judge(Task(1, "a.c", None, RUNS)), runs.asked
+        return one.judge(Task(1, "a.c", SimpleNamespace(operator=operator), RUNS)), runs.asked
 
     return judge
 
@@ -116,6 +122,30 @@ def test_another_run_may_detect_what_one_cannot_judge(judged):
 def test_code_that_cannot_be_compared_is_not_judged(judged):
     verdict, _ = judged(equivalent=BuildError("no compiler"))
     assert (verdict.outcome, verdict.how) == (Outcome.NOT_JUDGED, "no compiler")
+
+
+def test_races_come_last(judged):
+    verdict, asked = judged({RACE: DIFFERS})
+    assert verdict.outcome is Outcome.COMPARED and verdict.by == ("races", RACE, "ept-ad")
+    assert [name for name, *_ in asked].index(RACE) == len(asked) - 1
+    assert ("first_write", "npt") in asked
+    _, asked = judged()
+    assert [mode for name, mode, *_ in asked if name == RACE] == ["ept-ad", "ept-noad", "npt"]
+
+
+def test_races_come_sooner_if_a_mutant_is_of_concurrency(judged):
+    _, asked = judged({RACE: DIFFERS}, operator="lock dropped")
+    assert ("first_write", "ept-ad") in asked and ("first_write", "npt") not in asked
+    verdict, asked = judged({("first_read", "npt"): DIFFERS}, operator="lock dropped")
+    assert verdict.by == ("stories", "first_read", "npt") and (RACE, "npt") in asked
+
+
+def test_another_order_of_accesses_is_out_of_reach(judged):
+    verdict, asked = judged(operator="barrier dropped")
+    assert verdict.outcome is Outcome.OUT_OF_REACH and "one order" in verdict.how
+    assert {name for name, *_ in asked} == {"make_spte"}
+    assert judged(operator="barrier dropped", equivalent=True)[0].outcome is Outcome.EQUIVALENT
+    assert judged({"make_spte": DIFFERS}, operator="barrier dropped")[0].outcome is Outcome.COMPARED
 
 
 def test_the_time_for_a_mutant_is_limited(judged, monkeypatch):

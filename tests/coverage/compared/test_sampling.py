@@ -8,7 +8,9 @@ from itertools import islice
 
 import pytest
 
-from conformance.coverage.compared.operators import UNSURE, changes
+from conformance.coverage.compared.concurrency import concurrency_changes
+from conformance.coverage.compared.operators import changes
+from conformance.coverage.compared.pieces import UNSURE
 from conformance.coverage.compared.sampling import drawn, frame_of, mutant_of
 from conformance.coverage.data import Coverage, Executed, File, Function, Layer
 from conformance.coverage.data import Line as Measured
@@ -21,7 +23,7 @@ static int both(int one, int other)
 	if (one < 0 &&
 		other == 4)
 		return one;
-	spin_lock(&lock);
+	spin_lock(&lock); spin_unlock(&lock);
 	one = other +
 		3;
 	return one;
@@ -60,7 +62,8 @@ def coverage():
         {
             "functions": layer("functions", ("both", {3, 4, 9})),
             "stories": layer("stories", ("first_read", {3, 6, 7}), ("first_write", {3})),
-            "races": layer("races", ("one_race", {19})),
+            "races": layer("races", ("one_race", {7})),
+            "lockstep": layer("lockstep", ("npt", {19})),
         },
     )
 
@@ -72,11 +75,17 @@ def source(tmp_path):
     return tmp_path
 
 
-def test_lines_that_properties_or_stories_execute_can_be_drawn(source, coverage):
+def test_lines_that_properties_stories_or_races_execute_can_be_drawn(source, coverage):
     frame = frame_of(source, coverage)
     assert frame.executed == 5
-    # Nothing can be planted into a lock; what only a race executes is not run again.
+    # Nothing can be planted into a lock; what only lockstep executes is not run again.
     assert [line for _, line in frame.changes] == [3, 4, 7, 9]
+
+
+def test_further_operators_make_further_changes(source, coverage):
+    frame = frame_of(source, coverage, concurrency_changes)
+    assert [line for _, line in frame.changes] == [3, 4, 6, 7, 9]
+    assert [one.operator for one in frame.changes[FILE, 6]] == ["lock dropped"]
 
 
 def test_a_change_counts_on_the_line_on_which_the_compiler_counts_it(source, coverage):
