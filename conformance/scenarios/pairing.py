@@ -24,7 +24,7 @@ _ROOTS = Observation._fields.index("roots")
 _ROOT = PagingView._fields.index("root")
 """The fields before these contain no serial numbers of tables."""
 _NEVER = None, None
-_View = TypeVar("_View", ShadowPageView, PagingView)
+_View = TypeVar("_View", RootView, ShadowPageView, PagingView)
 _LINEAR = {0}
 """The root of all translations of linear addresses."""
 
@@ -34,6 +34,9 @@ class Pairing:
 
     A table's serial number has no meaning of its own. The first time that two tables appear in the same place
     they are paired; from then on each must appear where the other does.
+
+    Each side shows the same object again while a root, a shadow page or a vCPU is unchanged. What agreed once
+    agrees for ever, as tables are paired for ever.
     """
 
     def __init__(self) -> None:
@@ -66,12 +69,15 @@ class Pairing:
     def _pair(self, here: Observation, there: Observation) -> bool:
         if len(here.roots) != len(there.roots) or len(here.retired) != len(there.retired):
             return False
-        roots = zip(here.roots, there.roots, strict=True)
-        return (
-            all(self._pair_root(one, other) for one, other in roots)
-            and self._pair_retired(here.retired, there.retired)
-            and self._pair_shadow(here.shadow, there.shadow)
-        )
+        roots = self._unknown(here.roots, there.roots)
+        if not all(starmap(self._pair_root, roots)):
+            return False
+        if not self._known(here.retired, there.retired):
+            if not self._pair_retired(here.retired, there.retired):
+                return False
+            self._agreed[id(here.retired)] = here.retired, there.retired
+        self._agreed.update({id(one): (one, other) for one, other in roots})
+        return self._pair_shadow(here.shadow, there.shadow)
 
     def _pair_root(self, one: RootView, other: RootView) -> bool:
         flat, flat_other = one.flat, other.flat
@@ -103,11 +109,7 @@ class Pairing:
         )
 
     def _pair_shadow(self, here: ShadowView | None, there: ShadowView | None) -> bool:
-        """Whether the shadow pages are the same ones, in the same order, and what refers to them agrees.
-
-        Each side shows the same object again while a page or a vCPU is unchanged. What agreed once agrees
-        for ever, as tables are paired for ever.
-        """
+        """Whether the shadow pages are the same ones, in the same order, and what refers to them agrees."""
         if here is None or there is None:
             return here is there
         if here.counters != there.counters or here.rmaps != there.rmaps:
@@ -124,9 +126,11 @@ class Pairing:
 
     def _unknown(self, here: Sequence[_View], there: Sequence[_View]) -> list[tuple[_View, _View]]:
         """The pairs of views that are not known to agree."""
-        known = self._agreed
-        pairs = zip(here, there, strict=True)
-        return [(one, other) for one, other in pairs if known.get(id(one), _NEVER)[1] is not other]
+        return [(one, other) for one, other in zip(here, there, strict=True) if not self._known(one, other)]
+
+    def _known(self, one: object, other: object) -> bool:
+        """Whether the two views have agreed before."""
+        return self._agreed.get(id(one), _NEVER)[1] is other
 
     def _pair_page(self, one: ShadowPageView, other: ShadowPageView) -> bool:
         """Whether two shadow pages agree."""

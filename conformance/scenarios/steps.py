@@ -8,6 +8,7 @@ files that ``lockstep --save`` writes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from conformance.interface.steps import KINDS, PAGES
 
@@ -21,7 +22,7 @@ class Step:
     kind: str
     given: tuple[int, ...]
 
-    @property
+    @cached_property
     def arguments(self) -> dict[str, int]:
         """The arguments by name, as machines take them."""
         return dict(zip(KINDS[self.kind].parameters, self.given, strict=True))

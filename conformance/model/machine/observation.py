@@ -39,7 +39,7 @@ REQUEST_BITS = {
 def observe(vm: SteppedVm, outcome: list[int], events: list[str]) -> Observation:
     """The observation after a step: its outcome, the WARNs that it caused, and the state of the VM.
 
-    Lists may be shared with later observations: they must not be changed.
+    What is unchanged is the same object again, so lists must not be changed.
     """
     if vm.destroyed:
         return Observation(outcome, events)
@@ -51,10 +51,7 @@ def observe(vm: SteppedVm, outcome: list[int], events: list[str]) -> Observation
         [_vcpu(vcpu, places) for vcpu in vm.vcpus],
         [_tlb(vcpu, places) for vcpu in vm.vcpus],
         _slots(vm),
-        [
-            RootView(root.as_id, root.level, int(root.invalid), root.root_count, vm.memory.listed(root))
-            for root in vm.roots
-        ],
+        [_root(vm, root) for root in vm.roots],
         _retired(vm),
         vm.host.frames.listed(),
         shadow_view(vm),
@@ -101,13 +98,28 @@ def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
     return views(TlbEntry, sorted(rows))
 
 
-def _retired(vm: Vm) -> list[RetiredTable]:
+def _root(vm: Vm, root: KvmMmuPage) -> RootView:
+    """A root of the TDP MMU."""
+    view = RootView(root.as_id, root.level, int(root.invalid), root.root_count, vm.memory.listed(root))
+    if root.shown != view:
+        root.shown = view
+    return root.shown
+
+
+def _retired(vm: SteppedVm) -> list[RetiredTable]:
     """The tables that are retired and wait for a grace period."""
-    rows = []
-    for table in vm.memory.retired:
+    retired = sorted([_retired_table(vm, table) for table in vm.memory.retired])
+    if vm.retired_shown != retired:
+        vm.retired_shown = retired
+    return vm.retired_shown
+
+
+def _retired_table(vm: Vm, table: KvmMmuPage) -> RetiredTable:
+    """A retired table."""
+    if not isinstance(table.shown, RetiredTable):
         sptes = [*table.entries.values()]
         frozen = sptes.count(vm.k.layout.frozen_spte)
         # A frozen SPTE is not present.
         present = sum(bool(is_shadow_present_pte(vm.k, spte)) for spte in sptes) if frozen < len(sptes) else 0
-        rows.append(RetiredTable(table.level, table.gfn, table.serial, frozen, present))
-    return sorted(rows)
+        table.shown = RetiredTable(table.level, table.gfn, table.serial, frozen, present)
+    return table.shown

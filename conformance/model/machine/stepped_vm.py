@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from conformance.interface.observation import RetiredTable
 from conformance.model.tdp_mmu.reader import Reader
 from conformance.model.vm.vm import Vm
 
@@ -21,3 +22,5 @@ class SteppedVm(Vm):
     reader: Reader | None = None
     """The lockless reader, at most one at a time."""
     has_run_l2: bool = False
+    retired_shown: list[RetiredTable] = field(default_factory=list, repr=False)
+    """What the last observation has shown of retired tables, kept by the observation."""

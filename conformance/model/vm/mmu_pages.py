@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from conformance.interface.memory_access import Access
 from conformance.model.changes import FREED_AFTER_GRACE_PERIOD
@@ -60,6 +60,8 @@ class KvmMmuPage:
     """It exists because a huge page must not be executed."""
     listing: list[int] | None = field(default=None, repr=False)
     """The table and all below as the observation lists it, until something there changes."""
+    shown: Any = field(default=None, repr=False)
+    """What the last observation has shown of it, kept by the observation until an entry changes."""
     watched: frozenset[int] = frozenset()
     """The entries that several threads may use: an access to any other matters to one thread only."""
 
@@ -123,6 +125,7 @@ class KvmMmuPage:
     def fill(self, sptes: dict[int, int]) -> None:
         """Set entries of a table that is not linked yet, or no longer, and that no access can race with."""
         self.entries = sptes | self.entries
+        self.shown = None
 
     def indexes(self, first: int = 0, last: int = SPTE_ENT_PER_PAGE - 1) -> Iterable[int]:
         """The entries from ``first`` to ``last`` that can hold anything but the initial value, ascending.
@@ -137,6 +140,7 @@ class KvmMmuPage:
         return sorted([index for index in entries if first <= index <= last])
 
     def _store(self, index: int, spte: int) -> None:
+        self.shown = None
         if spte == self.initial:
             self.entries.pop(index, None)
         else:

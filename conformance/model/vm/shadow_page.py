@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.mmu_pages import KvmMmuPage
@@ -43,8 +42,6 @@ class ShadowPage(KvmMmuPage):
     write_flooding_count: Shared[int] = Shared(0)
     """How often the guest has written its table since the last fault that walked through the page."""
     mmu_valid_gen: int = 0
-    shown: tuple[Any, ...] | None = field(default=None, repr=False)
-    """What the last observation has shown of it, kept by the observation."""
 
     def entries_for(self, pages: Iterable[int]) -> frozenset[int]:
         """The entries on the way to these pages of addresses, wherever the page is linked."""

@@ -60,7 +60,7 @@ class KvmOracle:
         numbers = [int(given.get(name, option.default or 0)) for name, option in OPTIONS.items()]
         self._converse(lambda server: server.start(hosts, numbers, raw_state, plant))
         self._early = self._server.events()
-        error = int(self._server.words()[0])
+        error = self._server.word(0)
         if error:
             self.close()
             raise not_made(error - (1 << 64))
@@ -107,7 +107,7 @@ class KvmOracle:
         """
         server = self._need()
         self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
-        return int(server.words()[2])
+        return server.word(2)
 
     def raw_state(self) -> bytes:
         """The copy after the last step, for RawStateReader.read(); empty if none was requested."""

@@ -28,7 +28,7 @@ class RaceOutcome:
     """The lines of WARN, LOCKDEP and MEMORY, in order."""
     words: tuple[int, ...]
     frames: tuple[int, ...]
-    observed: tuple[int, ...]
+    observed: bytes
 
     @cached_property
     def events(self) -> tuple[tuple[Any, ...], ...]:
@@ -75,4 +75,4 @@ class RaceOutcome:
     @cached_property
     def observation(self) -> Observation:
         """The state of the machine at the end, as after a step of KvmOracle."""
-        return read_observation(list(self.observed), list(self.complaints))
+        return read_observation(self.observed, list(self.complaints))

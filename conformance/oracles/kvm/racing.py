@@ -160,7 +160,7 @@ class RacingKvm:
             complaints=self._complaints(),
             words=tuple(view[_EVENTS : _EVENTS + view[_NR_EVENTS]]),
             frames=tuple(view[_FRAMES : _FRAMES + view[_NR_FRAMES]]),
-            observed=self._words() if ended else (),
+            observed=self._words() if ended else b"",
         )
 
     def write_coverage(self) -> None:
@@ -226,13 +226,13 @@ class RacingKvm:
         self._lib.race_describe(t, ctypes.byref(named))
         return named
 
-    def _words(self) -> tuple[int, ...]:
+    def _words(self) -> bytes:
         start = Exchange.words.offset // _BYTES
-        return tuple(self._view[start : start + self._exchange.nr_words])
+        return self._view[start : start + self._exchange.nr_words].tobytes()
 
     def _complaints(self) -> tuple[str, ...]:
         length = self._exchange.events_length
         return tuple(self._exchange.events[:length].decode(errors="replace").splitlines()) if length else ()
 
     def _observe(self) -> Observation:
-        return read_observation(list(self._words()), list(self._complaints()))
+        return read_observation(self._words(), list(self._complaints()))

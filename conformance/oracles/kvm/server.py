@@ -116,9 +116,13 @@ class Server:
                 pass
             self.close()
 
-    def words(self) -> list[int]:
-        """The words of the last observation."""
-        return self._view[_WORDS : _WORDS + min(self.exchange.nr_words, NR_WORDS)].tolist()
+    def word(self, number: int) -> int:
+        """A word of the last observation."""
+        return self._view[_WORDS + number]
+
+    def words(self) -> bytes:
+        """All words of the last observation."""
+        return self._view[_WORDS : _WORDS + min(self.exchange.nr_words, NR_WORDS)].tobytes()
 
     def raw_state(self) -> bytes:
         """The copy after the last step, as c/machine/raw_state.c writes it."""

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Decoding the words of the state of shadow paging, which c/machine/shadow_state.c writes."""
+"""Decoding the words of the state of shadow paging, which c/machine/shadow_state.c writes.
+
+A part whose words are unchanged is the same object again.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from conformance.interface.observation import (
     ShadowView,
     views,
 )
-from conformance.oracles.kvm.words import Words
+from conformance.oracles.kvm.words import Words, numbers, rows
 
 __all__ = ["read_shadow"]
 
@@ -33,6 +36,7 @@ _STATE = len(ShadowPageView._fields) - ShadowPageView._fields.index("unsync") - 
 _HEADER = 2 + _ROLE + _STATE + 1
 """Words of a shadow page before its entries, the last one their number."""
 _ENTRY = len(PageEntry._fields)
+_RMAP = len(RmapView._fields)
 
 
 def read_shadow(words: Words) -> ShadowView | None:
@@ -42,34 +46,41 @@ def read_shadow(words: Words) -> ShadowView | None:
     counters = Counters._make(words.take(len(Counters._fields)))
     vcpus = [_paging(words.record(_VCPU, _TRANSLATION)) for _ in words.counted()]
     pages = [_page(words.record(_HEADER, _ENTRY)) for _ in words.counted()]
-    return ShadowView(counters, vcpus, pages, views(RmapView, sorted(words.rows(len(RmapView._fields)))))
+    return ShadowView(counters, vcpus, pages, _rmaps(words.rows(_RMAP)))
 
 
 @lru_cache(maxsize=1 << 8)
-def _paging(record: tuple[int, ...]) -> PagingView:
-    """A vCPU's paging from its words; the same object again while it is unchanged."""
-    words = Words(record, 0)
+def _paging(record: bytes) -> PagingView:
+    """A vCPU's paging."""
+    words = Words(record)
     registers = words.take(_REGISTERS)
-    role = _role(words.take(_ROLE))
+    role = _role(tuple(words.take(_ROLE)))
     root, pgd = words.take(2)
     prev = words.take(2 * _PREV_ROOTS)
     prev_roots = tuple(zip(prev[::2], prev[1::2], strict=True))
-    pae_roots = words.take(_PAE_ROOTS)
+    pae_roots = tuple(words.take(_PAE_ROOTS))
     pf_guest, invlpg = words.take(2)
-    tlb = views(ShadowTlbEntry, sorted(words.rows(_TRANSLATION)))
+    tlb = views(ShadowTlbEntry, sorted(rows(numbers(words.rows(_TRANSLATION)), _TRANSLATION)))
     return PagingView._make(
         (*registers, role, root, pgd, prev_roots, pae_roots, pf_guest, invlpg, tuple(tlb))
     )
 
 
 @lru_cache(maxsize=1 << 12)
-def _page(record: tuple[int, ...]) -> ShadowPageView:
-    """A shadow page from its words; the same object again while the page is unchanged."""
-    words = Words(record, 0)
+def _page(record: bytes) -> ShadowPageView:
+    """A shadow page."""
+    words = Words(record)
     serial, gfn = words.take(2)
-    role = _role(words.take(_ROLE))
+    role = _role(tuple(words.take(_ROLE)))
     state = words.take(_STATE)
-    return ShadowPageView._make((serial, gfn, role, *state, tuple(views(PageEntry, words.rows(_ENTRY)))))
+    entries = views(PageEntry, rows(numbers(words.rows(_ENTRY)), _ENTRY))
+    return ShadowPageView._make((serial, gfn, role, *state, tuple(entries)))
+
+
+@lru_cache(maxsize=16)
+def _rmaps(raw: bytes) -> list[RmapView]:
+    """What is kept per gfn."""
+    return views(RmapView, sorted(rows(numbers(raw), _RMAP)))
 
 
 @lru_cache(maxsize=1 << 10)
