@@ -28,6 +28,9 @@ from conformance.sandbox.watching import Bounds, Stuck, Watch
 
 __all__ = ["Broken", "Conversation", "Ended", "Silent", "bounds_of", "failure_of"]
 
+_NONCES = 64
+"""Nonces that are drawn at a time."""
+
 _MOST = 1 << 22
 """Bytes of an answer that is JSON."""
 
@@ -96,6 +99,7 @@ class Conversation:
         self._open: list[int] = []
         self._process: Process | None = None
         self._nonce = 0
+        self._nonces: list[int] = []
         self.alive = False
         """Whether the process for kernel code exists."""
         try:
@@ -130,7 +134,7 @@ class Conversation:
         assert not self.alive
         self._drain()
         self.alive = True
-        self._nonce = int.from_bytes(os.urandom(8), "little")
+        self._renew_nonce()
         self._write(self._control, json.dumps([self._nonce, *words]).encode() + b"\n")
 
     def ask(self, *request: Any) -> None:
@@ -141,7 +145,7 @@ class Conversation:
 
     def signal(self, word: int) -> None:
         """Send a request that is a word only, where kernel code does not read JSON."""
-        self._nonce = int.from_bytes(os.urandom(8), "little")
+        self._renew_nonce()
         self._write(self._requests, HEADER.pack(self._nonce, word))
 
     def hear(self, bounds: Bounds) -> Any:
@@ -185,16 +189,26 @@ class Conversation:
         """Whether the supervisor has ended."""
         return self._process is None or self._process.poll() is not None
 
+    def _renew_nonce(self) -> None:
+        """Another nonce, which nothing predicts."""
+        if not self._nonces:
+            self._nonces = memoryview(os.urandom(8 * _NONCES)).cast("Q").tolist()
+        self._nonce = self._nonces.pop()
+
     def _read(self, size: int, bounds: Bounds) -> bytes:
         content = b""
         watch: Watch | None = None
         while len(content) < size:
-            ready = {descriptor for descriptor, _ in self._poll.poll(_SECOND)}
-            if self._answers in ready:
+            try:
                 content += os.read(self._answers, size - len(content))
-            elif self._status in ready:
+                continue
+            except BlockingIOError:
+                ready = {descriptor for descriptor, _ in self._poll.poll(_SECOND)}
+            if self._answers in ready:
+                continue
+            if self._status in ready:
                 raise self._ended()
-            elif watch is None:
+            if watch is None:
                 assert self._process is not None
                 watch = Watch(self._process.pid, bounds)
             elif (stuck := watch.stuck()) is not None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from conformance.interface.observation import Observation
 from conformance.model.modes import Mode
 from conformance.model.semantics import Semantics
-from conformance.scenarios.machines import Machine, take
+from conformance.scenarios.machines import Machine, OwnProcess, take
 from conformance.scenarios.observation_text import facts
 from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.steps import Step
@@ -31,6 +31,9 @@ __all__ = [
     "play",
     "views",
 ]
+
+
+_T = TypeVar("_T")
 
 
 class Death(Exception):
@@ -103,8 +106,20 @@ class Played:
     difference: Difference | None = None
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """A step that the model has taken, with its observation, or the death of KVM that it predicts."""
+
+    step: Step
+    seen: Observation | None
+    death: Death | None
+
+
 class Match:
     """A VM on the kernel and the same VM on the model, stepped together. A context manager.
+
+    take() takes a step on both. foresee(), begin() and finish() do the same in parts: between begin() and
+    finish() the model may foresee the next step, while the kernel takes this one.
 
     ``spare``: a step in which KVM would die, as the model says, is not taken on the kernel.
     """
@@ -117,6 +132,10 @@ class Match:
         self._options = options
         self._spare = spare
         self._kernel: Machine | None = None
+        self._beside: OwnProcess | None = None
+        """The kernel's side, if it has a process of its own."""
+        self._begun: tuple[Foreseen, Callable[[], Observation] | None, Death | None] | None = None
+        """The step that the kernel takes now, and what waits for its observation, or its death."""
         self._stack = ExitStack()
 
     def __enter__(self) -> Match:
@@ -134,12 +153,40 @@ class Match:
         it; then the kernel's side did not take it. Raises Incomparable, after which no step may follow.
         """
         # The model goes first, since an impossible step might crash the kernel's side.
-        model, foreseen = _survived(lambda: take(self._model, step))
-        if foreseen is not None and self._spare:
-            raise foreseen
-        kernel, death = _survived(lambda: take(self._opened(), step))
+        self.begin(self.foresee(step))
+        return self.finish()
+
+    def foresee(self, step: Step) -> Foreseen:
+        """Take a step on the model alone. Raises ValueError and Death as take() does."""
+        seen, death = _survived(lambda: take(self._model, step))
+        if death is not None and self._spare:
+            raise death
+        return Foreseen(step, seen, death)
+
+    def begin(self, foreseen: Foreseen) -> None:
+        """Begin the step on the kernel. One that has no process of its own takes it now."""
+        observed, death = _survived(lambda: self._beginning(foreseen.step))
+        self._begun = foreseen, observed, death
+
+    def _beginning(self, step: Step) -> Callable[[], Observation]:
+        """Begin a step on the kernel; the function that waits for its observation."""
+        machine = self._opened()
+        if self._beside is not None:
+            self._beside.begin(step.kind, **step.arguments)
+            return self._beside.finish
+        seen = take(machine, step)
+        return lambda: seen
+
+    def finish(self) -> bool:
+        """Wait for the kernel; return whether both sides agree."""
+        assert self._begun is not None
+        foreseen, observed, death = self._begun
+        model = foreseen.seen
+        kernel = None
+        if observed is not None:
+            kernel, death = _survived(observed)
         played = self.played
-        played.steps.append(step)
+        played.steps.append(foreseen.step)
         at = len(played.steps) - 1
         if model is not None:
             played.model.append(model)
@@ -147,24 +194,25 @@ class Match:
             played.kernel.append(kernel)
         if death is not None:
             # A finding even if the model predicts it: no story may end so.
-            how = f"{death.how}, as the model says" if foreseen else death.how
+            how = f"{death.how}, as the model says" if foreseen.death else death.how
             played.difference = Difference(at, (), how, death.hung, death.console)
         elif kernel is None or model is None:
-            predicted = foreseen.how if foreseen else ""
+            predicted = foreseen.death.how if foreseen.death else ""
             played.difference = Difference(at, (("end", "goes on", predicted),))
         elif not self._pairing.same(kernel, model):
-            played.difference = Difference(at, tuple(differing(self._sides.k, step, kernel, model)))
+            played.difference = Difference(at, tuple(differing(self._sides.k, foreseen.step, kernel, model)))
         return played.difference is None
 
     def _opened(self) -> Machine:
         """The kernel's side, from the first step on."""
         if self._kernel is None:
             self._kernel = self._stack.enter_context(self._sides.kernel(self._options))
+            self._beside = self._kernel if isinstance(self._kernel, OwnProcess) else None
         return self._kernel
 
 
-def _survived(step: Callable[[], Observation]) -> tuple[Observation | None, Death | None]:
-    """The observation of a side, or its death."""
+def _survived(step: Callable[[], _T]) -> tuple[_T | None, Death | None]:
+    """What a side answers, or its death."""
     try:
         return step(), None
     except Death as death:

@@ -128,17 +128,28 @@ def taken(match: Match, scene: Scene, steps: Iterable[Step]) -> Iterator[Step]:
     such as counting a mapping of a level that has no counter, is no semantics. It ends before a step in which
     the model says that KVM crashes: stories of their own show these faults.
     """
+    begun: Step | None = None
+    """While the kernel takes it, the next one is drawn and taken on the model."""
     for step in steps:
         try:
-            agreed = match.take(step)
+            foreseen = match.foresee(step)
         except ValueError:
             continue  # Impossible now: there may be no root to walk.
         except Death:
-            return
-        yield step
-        if not agreed or match.played.kernel[-1].events:
-            return
-        scene.note(step, match.played.kernel[-1])
+            break
+        if begun is not None:
+            agreed = match.finish()
+            yield begun
+            if not agreed:
+                return
+        match.begin(foreseen)
+        begun = step
+        if foreseen.seen is None or foreseen.seen.events:
+            break
+        scene.note(step, foreseen.seen)
+    if begun is not None:
+        match.finish()
+        yield begun
 
 
 def drawn(scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from conformance.interface.observation import Observation
 from conformance.scenarios.steps import Step
 
-__all__ = ["Machine", "take"]
+__all__ = ["Machine", "OwnProcess", "take"]
 
 
 class Machine(Protocol):
@@ -16,6 +16,17 @@ class Machine(Protocol):
 
     def step(self, name: str, /, **arguments: int) -> Observation:
         """Take a step and return what can be seen after it."""
+
+
+@runtime_checkable
+class OwnProcess(Protocol):
+    """A machine that takes a step in a process of its own, while this process goes on."""
+
+    def begin(self, name: str, /, **arguments: int) -> None:
+        """Begin a step."""
+
+    def finish(self) -> Observation:
+        """Wait until the step is taken and return what can be seen after it."""
 
 
 def take(machine: Machine, step: Step) -> Observation:

@@ -43,6 +43,8 @@ class Preconditions:
         self._linear = any(mode in SHADOW_MODES for mode in modes)
         self._physical = any(mode in DIRECT_MODES for mode in modes)
         self._tdp_mmu = all(mode in TDP_MODES for mode in modes)
+        self._absences: dict[str, str] = {}
+        """Why kinds of steps do not exist, as far as it was asked."""
         self.invalidations: list[tuple[int, ...]] = []
         """Ranges of invalidations in progress."""
         self.walking = False
@@ -88,6 +90,11 @@ class Preconditions:
 
     def _absent(self, kind: str) -> str:
         """Why a kind of step does not exist in one of the modes; "" if it exists in all."""
+        if kind not in self._absences:
+            self._absences[kind] = self._absence(kind)
+        return self._absences[kind]
+
+    def _absence(self, kind: str) -> str:
         if kind == "access" and self._linear:
             return "with shadow paging a guest has linear addresses; execute takes one"
         if kind in _OF_LINEAR_ADDRESSES and self._physical:

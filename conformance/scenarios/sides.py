@@ -81,7 +81,14 @@ class _KernelSide:
         self._oracle = oracle
 
     def step(self, name: str, /, **arguments: int) -> Observation:
+        self.begin(name, **arguments)
+        return self.finish()
+
+    def begin(self, name: str, /, **arguments: int) -> None:
+        self._oracle.begin(name, **arguments)
+
+    def finish(self) -> Observation:
         try:
-            return self._oracle.step(name, **arguments)
+            return self._oracle.finish()
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died

@@ -74,7 +74,7 @@ def _state(vm: Vm) -> State:
 
 
 def _vcpu(vcpu: KvmVcpu, places: dict[int, int]) -> VcpuView:
-    other = sum([bit for request, bit in REQUEST_BITS.items() if request in vcpu.requests])
+    other = sum([REQUEST_BITS.get(request, 0) for request in vcpu.requests])
     root = places.get(id(vcpu.root_mmu.root), -1)
     return VcpuView(root, int(Request.TLB_FLUSH in vcpu.requests), other, vcpu.flushes, int(vcpu.smm))
 

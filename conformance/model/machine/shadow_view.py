@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from copy import copy
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from conformance.interface.observation import Counters, PageEntry, RmapView, ShadowPageView, ShadowView, views
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_BASE_ADDR_MASK
@@ -21,6 +21,19 @@ from conformance.model.vm.vm import Vm
 __all__ = ["shadow_view"]
 
 _COUNTERS = attrgetter(*Counters._fields)
+_SHOWN = itemgetter(
+    "role",
+    "invalid",
+    "unsync",
+    "unsync_children",
+    "root_count",
+    "write_flooding_count",
+    "mmu_valid_gen",
+    "nx_huge_page_disallowed",
+    "shadowed_translation",
+    "unsync_child_bitmap",
+)
+"""What is shown of a shadow page besides its entries, with which ``shown`` is dropped, and its parents."""
 
 
 def shadow_view(vm: SteppedVm) -> ShadowView | None:
@@ -41,8 +54,8 @@ def _zapped_roots(vm: Vm) -> list[ShadowPage]:
     for vcpu in vm.vcpus:
         for mmu in (vcpu.root_mmu, vcpu.guest_mmu):
             roots += [mmu.root, *[root for root, _ in mmu.prev_roots], *_pae_roots(vm, mmu.pae_root)]
-    shadow_pages = [root for root in roots if isinstance(root, ShadowPage)]
-    return [*dict.fromkeys([root for root in shadow_pages if peek(root, "invalid")])]
+    shadow_pages = [root for root in dict.fromkeys(roots) if isinstance(root, ShadowPage)]
+    return [root for root in shadow_pages if peek(root, "invalid")]
 
 
 def _pae_roots(vm: Vm, pae_root: RootTable | None) -> list[KvmMmuPage | None]:
@@ -52,25 +65,12 @@ def _pae_roots(vm: Vm, pae_root: RootTable | None) -> list[KvmMmuPage | None]:
 
 def _page(vm: Vm, sp: ShadowPage) -> ShadowPageView:
     """The page; the same object again while it is unchanged, since most pages are unchanged by most steps."""
-    shared = vars(sp)  # As peek(): observing is no access.
-    now = (
-        sp.role,
-        shared["invalid"],
-        shared["unsync"],
-        shared["unsync_children"],
-        sp.root_count,
-        len(sp.parent_ptes),
-        shared["write_flooding_count"],
-        sp.mmu_valid_gen,
-        shared["nx_huge_page_disallowed"],
-        sp.entries,
-        sp.shadowed_translation,
-        sp.unsync_child_bitmap,
-    )
-    if sp.shown is not None and sp.shown[0] == now:
-        view: ShadowPageView = sp.shown[1]
-        return view
-    role, invalid, unsync, unsync_children, root_count, parents, flooding, valid_gen, nx, *_ = now
+    now = _SHOWN(vars(sp))  # As peek(): observing is no access.
+    parents = len(sp.parent_ptes)
+    if sp.shown is not None and sp.shown[0] == now and sp.shown[1] == parents:
+        seen: ShadowPageView = sp.shown[2]
+        return seen
+    role, invalid, unsync, unsync_children, root_count, flooding, valid_gen, nx, translation, bitmap = now
     view = ShadowPageView(
         serial=sp.serial,
         gfn=sp.gfn,
@@ -84,8 +84,7 @@ def _page(vm: Vm, sp: ShadowPage) -> ShadowPageView:
         nx_huge_page_disallowed=int(nx),
         entries=tuple([_entry(vm, sp, at) for at in sorted(sp.entries)]),
     )
-    kept = [copy(part) for part in now[-3:]]
-    sp.shown = (*now[:-3], *kept), view
+    sp.shown = (*now[:-2], copy(translation), copy(bitmap)), parents, view
     return view
 
 
@@ -101,10 +100,21 @@ def _entry(vm: Vm, sp: ShadowPage, at: int) -> PageEntry:
     return PageEntry(at, spte, 0, gfn, access, unsync)
 
 
-def _rmaps(vm: Vm) -> list[RmapView]:
-    """What is kept per gfn and level of each memslot, where it is not 0."""
+def _rmaps(vm: SteppedVm) -> list[RmapView]:
+    """What is kept per gfn and level of each memslot, where it is not 0; the same object if unchanged."""
     shadow = vm.shadow
     slots = [slot for memslots in vm.memslots for slot in memslots.slots.values()]
+    places = [(slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.page) for slot in slots]
+    sptes = {key: len(sptes) for key, sptes in shadow.rmaps.items()}
+    now = (places, sptes, shadow.disallow_lpage, shadow.gfn_write_track)
+    if vm.rmaps_shown[0] != now:
+        kept = (places, sptes, copy(shadow.disallow_lpage), copy(shadow.gfn_write_track))
+        vm.rmaps_shown = kept, _rmaps_of(vm, slots, sptes)
+    return vm.rmaps_shown[1]
+
+
+def _rmaps_of(vm: Vm, slots: list[KvmMemorySlot], sptes: dict[tuple[int, int, int], int]) -> list[RmapView]:
+    shadow = vm.shadow
     exist = {(slot.as_id, slot.id) for slot in slots}
     found: dict[tuple[int, int, int, int], list[int]] = {}
     """The last three fields, by address space, memslot, level and number of the page at this level."""
@@ -114,7 +124,7 @@ def _rmaps(vm: Vm) -> list[RmapView]:
     for key, disallowed in shadow.disallow_lpage.items():
         if disallowed and key[:2] in exist:
             found.setdefault(key, [0, 0, 0])[1] += disallowed
-    counts = [(*key, 0, len(sptes)) for key, sptes in shadow.rmaps.items()]
+    counts = [(*key, 0, count) for key, count in sptes.items()]
     counts += [
         (as_id, PG_LEVEL_4K, gfn, 2, tracked) for (as_id, gfn), tracked in shadow.gfn_write_track.items()
     ]

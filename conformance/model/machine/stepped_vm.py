@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from conformance.interface.observation import RetiredTable
+from conformance.interface.observation import RetiredTable, RmapView
 from conformance.model.tdp_mmu.reader import Reader
 from conformance.model.vm.vm import Vm
 
@@ -24,3 +25,5 @@ class SteppedVm(Vm):
     has_run_l2: bool = False
     retired_shown: list[RetiredTable] = field(default_factory=list, repr=False)
     """What the last observation has shown of retired tables, kept by the observation."""
+    rmaps_shown: tuple[Any, list[RmapView]] = field(default=(None, []), repr=False)
+    """The same of reverse maps, with what it was made from."""

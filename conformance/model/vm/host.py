@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from conformance.interface.memory_access import Access
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
@@ -151,7 +151,7 @@ class HostMemory:
         if found is None:
             return self._populate(area, page, write)
         entry, level = found
-        self.mapped[level][page >> 9 * (level - 1)] = replace(entry, writable=True)
+        self.mapped[level][page >> 9 * (level - 1)] = entry._replace(writable=True)
         pfn = entry.pfn + (page & pages_per(level) - 1)
         current.scheduler.note(("writable", pfn), if_still=lambda _: self._can_write(page))
         return 0
@@ -263,7 +263,7 @@ class HostMemory:
                 size = pages_per(level)
                 for unit in [unit for unit in entries if page <= unit * size < end]:
                     entry = entries[unit]
-                    self._set_entry(level, unit, None if unmap else replace(entry, writable=False))
+                    self._set_entry(level, unit, None if unmap else entry._replace(writable=False))
                     if not entry.shared:
                         what = "released" if unmap else "protected"
                         events += ((what, pfn) for pfn in range(entry.pfn, entry.pfn + size))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 __all__ = ["Area", "HostPage", "MmuNotifier", "PageFlags", "pages_per"]
 
@@ -49,8 +49,7 @@ class Area:
     level: int
 
 
-@dataclass(frozen=True)
-class HostPage:
+class HostPage(NamedTuple):
     """An entry of the host's page tables. A write to a ``shared`` page copies it first."""
 
     pfn: int

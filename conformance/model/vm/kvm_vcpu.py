@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from conformance.interface.memory_access import Access
 from conformance.model.guest_paging.cpu_role import (
@@ -57,8 +57,7 @@ OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE, READING_SHADOW_PAGE_TABLE
 REQUESTS = word_of("requests")
 
 
-@dataclass(frozen=True)
-class TlbEntry:
+class TlbEntry(NamedTuple):
     """A translation that the processor remembers: the frame, what may be done, whether Dirty is set."""
 
     pfn: int

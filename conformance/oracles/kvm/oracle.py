@@ -89,8 +89,23 @@ class KvmOracle:
         Complaints from the creation of the machine come with the first step's events.
         Raises ValueError for an unknown step, or for arguments that are not the step's.
         """
+        self.begin(name, **arguments)
+        return self.finish()
+
+    def begin(self, name: str, /, **arguments: int) -> None:
+        """Begin a step. Raises ValueError as step() does."""
+        try:
+            index, names = ORDER[name]
+        except KeyError:
+            raise ValueError(f"there is no step {name!r}") from None
+        if len(arguments) != len(names) or any(word not in arguments for word in names):
+            raise ValueError(f"the step {name} takes {', '.join(names) or 'no arguments'}")
+        self._need().begin(index, [arguments[word] for word in names])
+
+    def finish(self) -> Observation:
+        """Wait until the step is taken and observe. Raises KernelDied or Lacking as step() does."""
         server = self._need()
-        self._send(server, name, arguments)
+        self._converse(Server.finish)
         early, self._early = self._early, []
         try:
             return read_observation(server.words(), early + server.events())
@@ -105,9 +120,9 @@ class KvmOracle:
         For benchmarks: observes nothing. Returns how many faults there were. With shadow paging, the guest
         has to map these gfns at their own addresses.
         """
-        server = self._need()
-        self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
-        return server.word(2)
+        self.begin("faults", vcpu=vcpu, gfn=gfn, npages=npages, n=n)
+        self._converse(Server.finish)
+        return self._need().word(2)
 
     def raw_state(self) -> bytes:
         """The copy after the last step, for RawStateReader.read(); empty if none was requested."""
@@ -152,15 +167,6 @@ class KvmOracle:
         if self._server is None or not self._alive:
             raise ValueError("the machine has ended")
         return self._server
-
-    def _send(self, server: Server, name: str, arguments: Mapping[str, int]) -> None:
-        try:
-            index, names = ORDER[name]
-        except KeyError:
-            raise ValueError(f"there is no step {name!r}") from None
-        if len(arguments) != len(names) or any(word not in arguments for word in names):
-            raise ValueError(f"the step {name} takes {', '.join(names) or 'no arguments'}")
-        self._converse(lambda server: server.ask(index, [arguments[word] for word in names]))
 
     def _converse(self, request: Callable[[Server], None]) -> None:
         """Send a request to the server. If the machine ends, close it and raise why."""

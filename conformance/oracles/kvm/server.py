@@ -95,13 +95,16 @@ class Server:
             for index, (kind, offset) in enumerate(raw_state.rings):
                 raw.rings[index][0], raw.rings[index][1] = kind, offset
 
-    def ask(self, step: int, arguments: Sequence[int]) -> None:
-        """Take a step. Raises KernelDied or Lacking if it ends the machine."""
+    def begin(self, step: int, arguments: Sequence[int]) -> None:
+        """Begin a step."""
         view = self._view
         view[0] = step
         for index, argument in enumerate(arguments, 1):
             view[index] = argument & _MASK
         self._conversation.signal(_STEP)
+
+    def finish(self) -> None:
+        """Wait until the step is taken. Raises KernelDied or Lacking if it ends the machine."""
         self._hear()
 
     def end(self) -> None:
