@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -276,8 +277,14 @@ def spte_alternatives(k: Semantics) -> list[tuple[int, ...]]:
 
 def _legal_sptes(k: Semantics) -> Words:
     """Every legal present SPTE, without an address."""
+    return _combined(tuple(spte_alternatives(k)))
+
+
+@lru_cache(maxsize=32)
+def _combined(parts: tuple[tuple[int, ...], ...]) -> Words:
+    """Every combination of one of each tuple by OR."""
     table = np.zeros(1, np.uint64)
-    for alternatives in spte_alternatives(k):
+    for alternatives in parts:
         table = np.bitwise_or.outer(table, np.array(alternatives, np.uint64)).ravel()
     return table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from conformance.differential.columns import SpteColumn
 from conformance.differential.drawing import draw
 from conformance.differential.outputs import Output
 from conformance.differential.property import Property
-from conformance.differential.sides import Side
+from conformance.differential.sides import Rows, Side
 from conformance.model.modes import Mode
 from conformance.model.spte.predicates import is_shadow_present_pte
 from conformance.model.words import no
@@ -22,7 +23,7 @@ from conformance.oracles.child import KernelDied
 __all__ = ["ALIKE", "ILLEGAL", "LOUD", "QUIET", "Comparison", "Difference"]
 
 Words = NDArray[np.uint64]
-Answer = Words | KernelDied
+Answer = Rows | KernelDied
 
 QUIET, LOUD, ILLEGAL, ALIKE = range(4)
 """How well a case shows a difference: callers can give it and neither side complains; a side WARNs, BUGs or
@@ -94,7 +95,7 @@ class Comparison:
     def answer(self, side: Side, batch: Words) -> Words:
         """One side's answer to a batch, an array of its own. Raises KernelDied."""
         self._submit(side, batch)
-        return self._seen(side.collect()).copy()
+        return np.array(self._seen(side.collect()), np.uint64)
 
     def compare(self, batch: Words) -> Difference | None:
         """The first case of the batch on which the sides differ, None if they agree.
@@ -106,13 +107,13 @@ class Comparison:
         if isinstance(left, KernelDied) or isinstance(right, KernelDied):
             return self._death(batch, left, right)
         self.cases += batch.shape[1]
-        if np.array_equal(left, right):
+        if all(map(np.array_equal, left, right)):
             return None
-        first = self._clearest(batch, np.flatnonzero((left != right).any(axis=0)))
+        first = self._clearest(batch, np.flatnonzero(_differing(left, right)))
         return Difference(
-            case=tuple(batch[:, first].tolist()),
-            left=tuple(left[:, first].tolist()),
-            right=tuple(right[:, first].tolist()),
+            case=_case(batch, first),
+            left=_case(left, first),
+            right=_case(right, first),
             unexpected=(self.left.unexpected, self.right.unexpected),
         )
 
@@ -153,21 +154,17 @@ class Comparison:
         if isinstance(left, KernelDied) or isinstance(right, KernelDied):
             return []
         return [
-            Difference(
-                case=tuple(batch[:, n].tolist()),
-                left=tuple(left[:, n].tolist()),
-                right=tuple(right[:, n].tolist()),
-            )
-            for n in np.flatnonzero((left != right).any(axis=0))
+            Difference(case=_case(batch, n), left=_case(left, n), right=_case(right, n))
+            for n in np.flatnonzero(_differing(left, right))
         ]
 
     def _submit(self, side: Side, batch: Words) -> None:
         side.submit(self.property, self.mode, batch, self.semantics)
 
-    def _seen(self, answer: Words) -> Words:
+    def _seen(self, answer: Rows) -> Rows:
         """An answer without what is ignored."""
         for row in self._ignored:
-            answer[row] = 0
+            answer[row] = np.zeros_like(answer[row])
         return answer
 
     def _answers(self, batch: Words) -> tuple[Answer, Answer]:
@@ -215,10 +212,10 @@ class Comparison:
         if isinstance(words, KernelDied):
             words = self._begin(survivor, case) or self._collected(survivor)
         else:
-            words = words[:, at : at + 1]
-        given = () if isinstance(words, KernelDied) else tuple(words[:, 0].tolist())
+            words = [row[at : at + 1] for row in words]
+        given = () if isinstance(words, KernelDied) else _case(words, 0)
         return Difference(
-            case=tuple(case[:, 0].tolist()),
+            case=_case(case, 0),
             left=given if survivor is self.left else (),
             right=given if survivor is self.right else (),
             crash=died.how,
@@ -236,7 +233,7 @@ class Comparison:
         complaints |= 0xFF << 56
         loud = ((left[-1] | right[-1]) & np.uint64(complaints)) != 0
         ranks = np.where(loud, np.uint8(LOUD), np.uint8(QUIET))
-        return np.where((left != right).any(axis=0), ranks, np.uint8(ALIKE))
+        return np.where(_differing(left, right), ranks, np.uint8(ALIKE))
 
     def _clearest(self, batch: Words, differing: NDArray[np.intp]) -> int:
         """Of the cases that differ the first whose SPTEs are all present, or else the first."""
@@ -245,6 +242,16 @@ class Comparison:
         for n in columns:
             present &= np.asarray(is_shadow_present_pte(self.semantics, batch[n, differing]))
         return int(differing[np.argmax(present)])
+
+
+def _differing(left: Rows, right: Rows) -> NDArray[np.bool_]:
+    """On which cases two answers differ."""
+    return np.logical_or.reduce([one != other for one, other in zip(left, right, strict=True)])
+
+
+def _case(rows: Words | Rows, n: int | np.integer[Any]) -> tuple[int, ...]:
+    """The words of one case."""
+    return tuple(int(row[n]) for row in rows)
 
 
 def _complains(event: str) -> bool:

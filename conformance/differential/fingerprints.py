@@ -115,7 +115,7 @@ def answers(side: Side, prop: Property, mode: str, cases: Words) -> Words:
     step, parts = side.capacity(prop), []
     for at in range(0, cases.shape[1], step):
         side.submit(prop, MODES[mode], cases[:, at : at + step], None)
-        parts.append(side.collect().copy())
+        parts.append(np.array(side.collect(), np.uint64))
     return np.concatenate(parts, axis=1)
 
 

@@ -87,7 +87,8 @@ class Property:
     def observe(self, k: Semantics, columns: Sequence[Word]) -> list[Word]:
         """The model's observation of cases: the words that ``gives`` names, then the word of events.
 
-        ``columns`` are ints, arrays or z3 terms alike. Events are counted in bytes, in the order of
+        ``columns`` are ints, arrays or z3 terms alike; arrays may be answered with arrays of bools or, where
+        all cases are, with one int. Events are counted in bytes, in the order of
         ``events``; one that is not listed there is a mistake in the model and raises ValueError.
         """
         k.events.clear()
@@ -105,7 +106,7 @@ class Property:
                 raise ValueError(f"{self.name}: the model has an event that is not declared: {event}")
             if truth is not False:
                 happened = happened + (_as_word(truth) << (8 * self.events.index(event)))
-        return [*(_as_word(value) for value in values), happened]
+        return [*(value if isinstance(value, np.ndarray) else _as_word(value) for value in values), happened]
 
 
 def _words(count: int) -> str:

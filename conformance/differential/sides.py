@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,15 @@ from conformance.model.layout import Layout
 from conformance.model.modes import Mode, kernel_as_compiled, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.semantics import Semantics
+from conformance.model.words import Word
 from conformance.oracles.child import FunctionOracle
 
-__all__ = ["Absence", "ModelSide", "OracleSide", "Side", "moved_bits", "why_incomparable"]
+__all__ = ["Absence", "ModelSide", "OracleSide", "Rows", "Side", "moved_bits", "why_incomparable"]
 
 Words = NDArray[np.uint64]
+
+Rows = list[NDArray[Any]]
+"""An answer: an array an output, of words or of bools, then one with the words of event counts."""
 
 ENTRIES = "conformance/oracles/c/entries"
 """Where an entry in C makes a kernel's function callable."""
@@ -87,11 +91,8 @@ class Side(Protocol):
         they are. The batch must not change before collect(). Raises KernelDied.
         """
 
-    def collect(self) -> Words:
-        """The answer to the submitted batch: a row an output, then one of event counts.
-
-        Valid until the next batch. Raises KernelDied.
-        """
+    def collect(self) -> Rows:
+        """The answer to the submitted batch, valid until the next one. Raises KernelDied."""
 
 
 class ModelSide:
@@ -132,18 +133,17 @@ class ModelSide:
         k = self.semantics(mode)
         self._submitted = prop, k, batch if numbering is None else _renumbered(prop, batch, numbering, k)
 
-    def collect(self) -> Words:
+    def collect(self) -> Rows:
         """The model's observations."""
         assert self._submitted is not None, "nothing was submitted"
         prop, k, batch = self._submitted
-        answer = np.empty((len(prop.gives) + 1, batch.shape[1]), np.uint64)
+        n = batch.shape[1]
         if prop.scalar:
-            for n, case in enumerate(batch.T.tolist()):
-                answer[:, n] = prop.observe(k, case)
-            return answer
-        for row, word in zip(answer, prop.observe(k, list(batch)), strict=True):
-            row[:] = word
-        return answer
+            answer = np.empty((len(prop.gives) + 1, n), np.uint64)
+            for at, case in enumerate(batch.T.tolist()):
+                answer[:, at] = prop.observe(k, case)
+            return list(answer)
+        return [_row(word, n) for word in prop.observe(k, list(batch))]
 
 
 class OracleSide:
@@ -224,9 +224,17 @@ class OracleSide:
             batch = _renumbered(prop, batch, numbering, self.semantics(mode))
         self.oracle.submit(self.oracle.entries[prop.name], batch)
 
-    def collect(self) -> Words:
+    def collect(self) -> Rows:
         """What the kernel's process wrote."""
-        return self.oracle.collect()
+        return list(self.oracle.collect())
+
+
+def _row(observed: Word, n: int) -> NDArray[Any]:
+    """What was observed of n cases, where it may be one word for all of them."""
+    row = np.asarray(observed)
+    if row.dtype != np.bool_:
+        row = row.astype(np.uint64, copy=False)
+    return row if row.shape == (n,) else np.broadcast_to(row, n)
 
 
 def _renumbered(prop: Property, batch: Words, numbering: Semantics, k: Semantics) -> Words:

@@ -53,8 +53,8 @@ class Chunking:
         self.seconds += time.monotonic() - start
 
     def chunk(self) -> None:
-        """Compare one more chunk."""
-        self._compare(1, lambda: True)
+        """Compare a chunk as it is drawn, and one varied."""
+        self._compare(2, lambda: True)
 
     def chunks(self, more_time: Callable[[], bool]) -> None:
         """Compare chunks for MOMENT seconds."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
-from conformance.differential.sides import Absence, Side
+from conformance.differential.sides import Absence, Rows, Side
 from conformance.model.layout import Layout
 from conformance.model.modes import Mode
 from conformance.model.semantics import Semantics
@@ -69,7 +69,7 @@ class PermissionCheck:
         asked = np.stack([spte, code, *(np.full_like(spte, row) for row in bitmap)])
         self._kernel.submit(PROPERTIES[NEW], mode, asked, numbering)
 
-    def collect(self) -> Words:
+    def collect(self) -> Rows:
         """What the kernel allows: the opposite of its answer. Raises KernelDied."""
         answer = self._kernel.collect()
         answer[0] ^= np.uint64(1)

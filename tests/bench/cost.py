@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.differential.comparison import Comparison
-from conformance.differential.engines.bulk import CHUNK, SCALAR_CHUNK
+from conformance.differential.engines.bulk import Chunks
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.sides import ModelSide, OracleSide
 from conformance.model.modes import MODES
@@ -60,8 +60,8 @@ def _rates(rows: list[tuple]) -> list[tuple[float, ...]]:
 
 def _cost(comparison: Comparison, repeats: int) -> tuple:
     """Name, mode, cases at once, and cases a second of drawing, kernel, model, compare, all."""
-    n = min(SCALAR_CHUNK if comparison.property.scalar else CHUNK, comparison.capacity)
     rng = np.random.default_rng(1)
+    n = Chunks(comparison, rng).cases
     batch = comparison.draw(rng, n)
     took = interleaved(
         {

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Figure", "interleaved", "per_second", "show"]
+__all__ = ["Figure", "interleaved", "per_second", "processor_seconds", "show"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,23 @@ def interleaved(work: dict[str, Callable[[], object]], repeats: int) -> dict[str
             if repeat:
                 seconds[name].append(took)
     return {name: statistics.median(each) for name, each in seconds.items()}
+
+
+def processor_seconds() -> float:
+    """The processor time of this process and its descendants. Raises OSError if Linux does not count it."""
+    return time.process_time() + sum(map(_ran, _descendants(os.getpid())))
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (thread / "children").read_text().split()):
+            yield child
+            yield from _descendants(child)
+
+
+def _ran(pid: int) -> float:
+    """The seconds that a process of one thread has run."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def per_second(rate: float) -> str:

@@ -128,16 +128,17 @@ def spte_has_volatile_bits(k: Semantics, spte: Word) -> Truth:
     The caller checks shadow-present: 54eb3ef56f36 ("KVM: x86/mmu: Move shadow-present check out of
     spte_has_volatile_bits()") in v5.18.
     """
+    writable = is_writable_pte(spte)
     fixable = is_mmu_writable_spte(k, spte)
     if k.has(WRITABLE_NOT_VOLATILE):
-        fixable = fixable & no(is_writable_pte(spte))
+        fixable = fixable & no(writable)
 
     if k.has(AD_DISABLED_ALWAYS_VOLATILE):
         tracked = no(spte_ad_enabled(k, spte))
     else:
         tracked = is_access_track_spte(k, spte)
 
-    pending = is_writable_pte(spte) & no(any_set(spte, k.shadow_dirty_mask))
+    pending = writable & no(any_set(spte, k.shadow_dirty_mask))
     if not k.has(ACCESSED_NOT_VOLATILE):
         pending = spte_ad_enabled(k, spte) & (pending | no(any_set(spte, k.shadow_accessed_mask)))
 
