@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 from conformance.coverage.compared.concurrency import CONCURRENCY, ORDERING
@@ -26,7 +27,7 @@ from conformance.scenarios.stories import STORIES
 
 __all__ = ["LIMIT", "Judge", "Libraries", "Task", "Verdict", "begin", "judge"]
 
-LIMIT = 300.0
+LIMIT = 600.0
 """Seconds of wall time after which a mutant is not judged."""
 
 
@@ -148,13 +149,14 @@ class Judge:
                     yield "stories", name, mode
 
     def _racing(self, task: Task) -> Iterator[tuple[str, str, str]]:
-        """Each race in its first mode, then the others."""
+        """Each race in its first mode, then in the others if the mutant is of concurrency."""
         ours = [RACES[name] for name in _named(task, "races") if name in RACES]
         ours = [race for race in ours if "kvm" in race.sides and not race.absent(self._profile)]
-        for place in range(max((len(race.modes) for race in ours), default=0) if self._races else 0):
-            for race in ours:
-                if place < len(race.modes):
-                    yield "races", race.name, race.modes[place]
+        most = None if task.change.operator in CONCURRENCY else 1
+        for modes in zip_longest(*(race.modes[:most] for race in ours)) if self._races else ():
+            for race, mode in zip(ours, modes, strict=True):
+                if mode is not None:
+                    yield "races", race.name, mode
 
     def _sight(self, number: int, layer: str, name: str, mode: str) -> Sight:
         if layer == "races":

@@ -130,6 +130,8 @@ def test_races_come_last(judged):
     assert [name for name, *_ in asked].index(RACE) == len(asked) - 1
     assert ("first_write", "npt") in asked
     _, asked = judged()
+    assert [mode for name, mode, *_ in asked if name == RACE] == ["ept-ad"]
+    _, asked = judged(operator="lock dropped")
     assert [mode for name, mode, *_ in asked if name == RACE] == ["ept-ad", "ept-noad", "npt"]
 
 
