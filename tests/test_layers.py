@@ -44,6 +44,7 @@ ALLOWED = {
     "reports": {
         "errors",
         "campaigns.campaign",
+        "campaigns.survivors",
         "coverage.data",
         "coverage.compared.mutants",
         "coverage.outcome",

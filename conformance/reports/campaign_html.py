@@ -36,7 +36,7 @@ MOST = 2000
 WORDS = {
     "compared": "detected",
     "not-compared": "not detected, or in reviews only",
-    "unreachable": "not decided: equivalent, not compiled or not judged",
+    "unreachable": "not decided: equivalent, not compiled, out of reach or not judged",
 }
 """What the states of the map mean for mutants."""
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.campaigns.campaign import Campaign
+from conformance.campaigns.survivors import Survivor, explained, survivors
 from conformance.coverage.compared.mutants import DECIDED, Outcome, wilson
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.campaign import heading
@@ -89,8 +90,26 @@ class MutantsOfKernel:
 
     @cached_property
     def survivors(self) -> list[tuple[dict[str, Any], Any]]:
-        """The survivors with their details, those first whose line most runs execute."""
-        return _survivors(self.rows)
+        """The survivors with their details, those first whose line most runs execute.
+
+        Without those that have been looked through.
+        """
+        return [(mutant, row) for mutant, row, entry in _survivors(self.rows) if entry is None]
+
+    @cached_property
+    def explained(self) -> list[tuple[dict[str, Any], Any, Survivor]]:
+        """The survivors that have been looked through, with the entry that says why they survive."""
+        return [(mutant, row, entry) for mutant, row, entry in _survivors(self.rows) if entry]
+
+    @property
+    def looked_through(self) -> str:
+        """How many survivors are explained, and the score without them; "" if none is."""
+        if not self.explained:
+            return ""
+        kinds = Counter(entry.kind.value for *_, entry in self.explained)
+        rest = Score(self.score.compared, self.score.decided - len(self.explained))
+        counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        return f"of the survivors {counts}; without these {rest}"
 
 
 def by_kernel(campaign: Campaign) -> Iterator[MutantsOfKernel]:
@@ -121,17 +140,20 @@ def _report(one: MutantsOfKernel) -> KernelReport:
 def _result(name: str, rows: Sequence[Any]) -> Result:
     score = Score.of(rows)
     said = [str(score)]
-    for mutant, _ in _survivors(rows):
-        place = f"{mutant['file']}:{mutant['line']}"
-        said += [f"survived {place}: {mutant['operator']}", f"-{mutant['before']}", f"+{mutant['after']}"]
+    for mutant, _, entry in _survivors(rows):
+        why = f"; {entry.kind.value}: {entry.reason}" if entry else ""
+        said.append(f"survived {mutant['file']}:{mutant['line']}: {mutant['operator']}{why}")
+        said += [f"-{mutant['before']}", f"+{mutant['after']}"]
     verdict = Verdict.PASS if score.decided else Verdict.SKIP
     seconds = sum(row.seconds for row in rows)
     return Result(name, "kvm", "mutants", ALL, verdict, score.decided, seconds, "\n".join(said))
 
 
-def _survivors(rows: Sequence[Any]) -> list[tuple[dict[str, Any], Any]]:
+def _survivors(rows: Sequence[Any]) -> list[tuple[dict[str, Any], Any, Survivor | None]]:
+    """The survivors with their details, ranked, each with why it survives if that is known."""
     found = [(json.loads(row.details), row) for row in rows if row.verdict == Outcome.SURVIVED.value]
-    return sorted(found, key=lambda one: (-one[0]["runs"], one[0]["file"], one[0]["line"]))
+    found.sort(key=lambda one: (-one[0]["runs"], one[0]["file"], one[0]["line"]))
+    return [(mutant, row, explained(row.subject, mutant, survivors())) for mutant, row in found]
 
 
 def show(campaign: Campaign, console: Console) -> None:
@@ -141,6 +163,8 @@ def show(campaign: Campaign, console: Console) -> None:
         console.print()
         say(console, line(f"{one.kernel.title}  {one.kernel.version}"), "bold")
         say(console, estimate(one.score, campaign.finished))
+        if one.looked_through:
+            say(console, one.looked_through)
         counts = Counter(row.verdict for row in (*one.rows, *one.errors))
         say(console, ", ".join(f"{number} {verdict}" for verdict, number in counts.most_common()))
         if counts[Outcome.OUT_OF_REACH.value]:
@@ -194,7 +218,7 @@ def _show_scores(title: str, scores: Mapping[str, Score], console: Console) -> N
 
 
 def _show_survivors(one: MutantsOfKernel, console: Console) -> None:
-    """The first survivors: what the runs that execute their lines do not compare."""
+    """The first survivors that nothing explains: what the runs that execute their lines do not compare."""
     for mutant, row in one.survivors[:MOST]:
         place = line(f"{mutant['file']}:{mutant['line']}")
         runs = "1 run executes" if mutant["runs"] == 1 else f"{mutant['runs']} runs execute"

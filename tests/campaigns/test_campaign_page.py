@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from base64 import b64encode
 from html.parser import HTMLParser
@@ -15,11 +16,13 @@ pytest.importorskip("squarify")
 
 from campaign_samples import campaign, commit, comparison, mutant
 
+from conformance.campaigns.survivors import Explained, Survivor
 from conformance.campaigns.unit import Row
-from conformance.reports import templates
-from conformance.reports.campaign_forms import render
+from conformance.reports import campaign_mutants, templates
+from conformance.reports.campaign_forms import render, show
 from conformance.reports.growth import growth
 from conformance.reports.plot import MOST, plot
+from conformance.reports.terminal import Screen
 
 NASTY = "<script>alert(1)</script> & \"a\" 'b' </style> <img src=x onerror=alert(2)> \x1b[31m {{ 7 * 7 }}"
 
@@ -119,6 +122,23 @@ def test_mutants_have_a_map_a_work_list_and_a_curve(tmp_path):
     assert title == "Mutants"
     ends = {name: points[-1] for name, points in curves.items()}
     assert ends == {"6.1: decided": (6.0, 3.0), "6.1: detected": (6.0, 1.0), "6.1: survived": (6.0, 2.0)}
+
+
+def test_survivors_that_were_looked_through_are_apart(tmp_path, monkeypatch):
+    entry = Survivor(("make_spte",), Explained.EQUIVALENT, "the value is masked <later>", ("if (a > b)",))
+    monkeypatch.setattr(campaign_mutants, "survivors", lambda: (entry,))
+    rows = [mutant("compared"), mutant("survived"), mutant("survived", "other"), mutant("compared", "other")]
+    found = campaign(tmp_path / "out", "mutants", rows)
+    text = page(found).text
+    said = "f the survivors 1 equivalent by reasoning; without these score 66.7%: 2 of 3 decided mutants"
+    assert f"O{said}" in text and "Survivors that nothing explains: 1" in text
+    assert (
+        text.index("nothing explains: 1") < text.index("looked through: 1") < text.index("is masked <later>")
+    )
+    shown = io.StringIO()
+    show(found, Screen(shown))
+    assert f"o{said}" in shown.getvalue() and shown.getvalue().count("survived  arch") == 1
+    assert "equivalent by reasoning: the value is masked" in render(found, "junit")
 
 
 def test_edges_are_those_that_all_units_reach(tmp_path):
