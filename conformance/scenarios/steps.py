@@ -42,7 +42,7 @@ def step(kind: str, /, **given: int) -> Step:
     if kind not in KINDS:
         raise ValueError(f"there is no step {kind}; there are {', '.join(KINDS)}")
     takes = KINDS[kind].takes
-    unknown = given.keys() - {argument.name for argument in takes}
+    unknown = given.keys() - KINDS[kind].parameters
     if unknown:
         allowed = ", ".join(KINDS[kind].parameters) or "nothing"
         raise ValueError(f"{kind} takes {allowed}, and not {', '.join(sorted(unknown))}")

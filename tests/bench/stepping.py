@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -45,9 +47,10 @@ def stepping(repeats: int) -> list[Figure]:
     ]
     steps = sum(len(script.steps) for script in scripts)
     seeds = iter(range(1000))
+    processor: dict[str, list[float]] = {name: [] for name in GOALS}
     took = interleaved(
         {
-            **{name: partial(_lockstep, ready, name, seeds) for name in GOALS},
+            **{name: partial(_lockstep, ready, name, seeds, processor[name]) for name in GOALS},
             "kernel": lambda: _kernel(sides, scripts),
             "model": lambda: _model(sides, scripts),
             "kernel faults": lambda: _kernel_faults(ready.sides(MODE)),
@@ -72,6 +75,14 @@ def stepping(repeats: int) -> list[Figure]:
             )
             for name, goal in GOALS.items()
         ],
+        *[
+            _against(
+                f"lockstep {name}: for a second of this process's processor time",
+                1 / statistics.median(seconds[1:]),
+                rate[name],
+            )
+            for name, seconds in processor.items()
+        ],
         Figure("stories on the kernel alone: a process each, observing", per_second(rate["kernel"]), "1"),
         _against("stories on the model alone, observing", rate["model"], rate["kernel"]),
         _against("both, one after the other", both, rate["kernel"]),
@@ -82,12 +93,14 @@ def stepping(repeats: int) -> list[Figure]:
     ]
 
 
-def _lockstep(ready: Ready, name: str, seeds: Iterator[int]) -> float:
-    """Seconds for a step of a walk."""
+def _lockstep(ready: Ready, name: str, seeds: Iterator[int], processor: list[float]) -> float:
+    """Seconds for a step of a walk; those of processor time, without the kernel's process, are appended."""
     kind = WALKS[name]
+    start = time.process_time()
     done = walk(ready.sides(kind.mode), kind, next(seeds), SECONDS)
     if done.found is not None:
         raise RuntimeError(f"{name}: a difference ended lockstep early, so its figures say nothing")
+    processor.append((time.process_time() - start) / done.steps.total())
     return done.seconds / done.steps.total()
 
 
