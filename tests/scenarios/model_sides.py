@@ -14,7 +14,7 @@ from conformance.model.modes import VM_MODES, kernel_in
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import Death
 
-__all__ = ["ModelSides", "add_to_serials", "changed", "dies_at", "drop_flushes", "renumbered"]
+__all__ = ["ModelSides", "ProcessSides", "add_to_serials", "changed", "dies_at", "drop_flushes", "renumbered"]
 
 Lie = Callable[[str, Observation], Observation | None]
 
@@ -40,6 +40,29 @@ class ModelSides:
 
     def model(self, options: dict[str, int]) -> Machine:
         return Machine(self.profile, self.mode, **options)
+
+
+class ProcessSides(ModelSides):
+    """The same, whose kernel's side takes a step when that is finished; ``begun`` are the steps begun."""
+
+    @contextmanager
+    def kernel(self, options: dict[str, int]) -> Iterator[Any]:
+        with super().kernel(options) as machine:
+            self.begun: list[tuple[str, dict[str, int]]] = []
+            yield _InProcess(machine, self.begun)
+
+
+class _InProcess:
+    def __init__(self, machine: Any, begun: list[tuple[str, dict[str, int]]]) -> None:
+        self._machine = machine
+        self._begun = begun
+
+    def begin(self, name: str, **arguments: int) -> None:
+        self._begun.append((name, arguments))
+
+    def finish(self) -> Observation:
+        name, arguments = self._begun[-1]
+        return self._machine.step(name, **arguments)
 
 
 class _Liar:

@@ -4,15 +4,16 @@
 import random
 
 import pytest
-from model_sides import ModelSides, drop_flushes
+from model_sides import ModelSides, ProcessSides, drop_flushes
 
 from conformance.errors import ConformanceError
 from conformance.interface.observation import Observation, SlotView
 from conformance.interface.options import OPTIONS, check_options
 from conformance.interface.steps import KINDS
 from conformance.scenarios import saved
+from conformance.scenarios.comparing import Match
 from conformance.scenarios.drawing_guests import DATA, TABLES
-from conformance.scenarios.lockstep import drawn, walk
+from conformance.scenarios.lockstep import drawn, taken, walk
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.preconditions import check
 from conformance.scenarios.shrinking import shorten
@@ -92,6 +93,26 @@ def test_a_difference_is_found_and_shortened_and_repeats_by_seed():
     (first, played), (second, _) = found
     assert first == second
     assert [step.kind for step in first.steps] == ["madvise_dontneed"] and played.difference is not None
+
+
+def test_no_step_is_begun_or_kept_after_a_difference_although_the_model_goes_ahead():
+    told = []
+    for sides in (ModelSides(lie=drop_flushes), ProcessSides(lie=drop_flushes)):
+        rng, stories = random.Random(2), []
+        for _ in range(12):
+            options = check_options({})
+            scene = WALKS["ept-ad"].scene(options)
+            words = [rng.getrandbits(48) for _ in range(31)]
+            with Match(sides, options, spare=True) as match:
+                steps = [*taken(match, scene, drawn(scene, words[0], words[1:]))]
+            played = match.played
+            assert played.steps == steps and len(played.kernel) == len(played.model) == len(steps)
+            if isinstance(sides, ProcessSides):
+                assert sides.begun == [(step.kind, step.arguments) for step in steps]
+            stories.append((steps, played.difference))
+        told.append(stories)
+    assert told[0] == told[1]
+    assert {difference is None for _, difference in told[0]} == {True, False}
 
 
 def test_what_never_came_is_told():
