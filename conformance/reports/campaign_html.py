@@ -15,6 +15,7 @@ from conformance.campaigns.campaign import Campaign, result_of
 from conformance.differential.verdict import Report, Result, Verdict
 from conformance.reports.campaign import about, groups
 from conformance.reports.campaign_commits import commits
+from conformance.reports.campaign_kernels import versions
 from conformance.reports.campaign_mutants import MutantsOfKernel, Score, by_kernel, estimate
 from conformance.reports.coverage import short
 from conformance.reports.difference import difference, headline
@@ -68,7 +69,7 @@ def render(campaign: Campaign, report: Report) -> str:
     environment = templates()
     environment.filters.update(short=short, line=line, compact=compact, duration=duration)
     curves = [(title, plot(found)) for title, found in growth(campaign)]
-    own = campaign.kind in ("mutants", "commits")
+    own = campaign.kind in ("mutants", "commits", "kernels")
     findings = _findings(campaign, report)
     judged = by_kernel(campaign) if campaign.kind == "mutants" else ()
     given: dict[str, Any] = {
@@ -76,6 +77,7 @@ def render(campaign: Campaign, report: Report) -> str:
         "about": about(campaign),
         "verdicts": Counter(row.verdict for row in campaign.rows),
         "groups": [] if own else groups(campaign),
+        "versions": versions(campaign) if campaign.kind == "kernels" else [],
         "commits": commits(campaign) if campaign.kind == "commits" else [],
         "mutants": [_mutants(one, campaign.finished) for one in judged],
         "curves": [(title, drawn) for title, drawn in curves if drawn],

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +18,7 @@ from conformance.reports.campaign import heading, status
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 
-__all__ = ["as_report", "show", "status"]
+__all__ = ["Version", "as_report", "show", "status", "versions"]
 
 
 def as_report(campaign: Campaign) -> Report:
@@ -30,30 +32,58 @@ def show(campaign: Campaign, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("version", "before", "as before", "explained", "wrong", "standing"):
         table.add_column(name, justify="right" if name in ("as before", "explained", "wrong") else "left")
-    kernels: dict[str, list[Any]] = {}
-    for row in campaign.rows:
-        if row.version:
-            kernels.setdefault(row.version, []).append(row)
-    wholes = []
-    for version in sorted(kernels, key=_order):
-        whole, *rows = kernels[version]
-        about = _about(whole)
-        same = [row for row in rows if row.verdict == "PASS" and not _about(row)["changes"]]
-        passed = sum(row.verdict == "PASS" for row in rows)
-        wrong = sum(row.verdict == "FAIL" for row in rows)
-        counts = (str(len(same)), str(passed - len(same)), str(wrong))
-        table.add_row(line(version), line(about["before"] or "-"), *counts, line(about["standing"]))
-        wholes.append(whole)
+    found = versions(campaign)
+    for one in found:
+        counts = (str(one.same), str(one.explained), str(one.wrong))
+        table.add_row(line(one.version), line(one.before or "-"), *counts, line(one.standing))
     console.print(table)
-    for whole in wholes:
-        if whole.again:
-            say(console, f"{line(whole.version)}  {line(whole.reason)}")
-            say(console, f"    again  {line(whole.again)}")
+    for one in found:
+        if one.again:
+            say(console, f"{line(one.version)}  {line(one.reason)}")
+            say(console, f"    again  {line(one.again)}")
     for row in campaign.rows:
         if row.verdict == "FAIL" and row.oracle:
             say(console, f"{row.verdict}  {line(row.version)}  {line(row.subject)}: {line(row.reason)}")
         elif row.verdict in ("ERROR", "SKIP"):
             say(console, f"{row.verdict}  {line(row.version)}  {line(row.reason)}")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version, and how many properties are as in the one before it, are explained by changes, or differ."""
+
+    version: str
+    before: str
+    same: int
+    explained: int
+    wrong: int
+    standing: str
+    reason: str
+    again: str
+
+
+def versions(campaign: Campaign) -> list[Version]:
+    """The versions in order; the first row of each is about the whole of it."""
+    kernels: dict[str, list[Any]] = {}
+    for row in campaign.rows:
+        if row.version:
+            kernels.setdefault(row.version, []).append(row)
+    return [_version(version, *kernels[version]) for version in sorted(kernels, key=_order)]
+
+
+def _version(version: str, whole: Any, *rows: Any) -> Version:
+    about, counts = _about(whole), Counter(row.verdict for row in rows)
+    same = sum(row.verdict == "PASS" and not _about(row)["changes"] for row in rows)
+    return Version(
+        version,
+        about["before"],
+        same,
+        counts["PASS"] - same,
+        counts["FAIL"],
+        about["standing"],
+        whole.reason,
+        whole.again,
+    )
 
 
 def _about(row: Any) -> dict[str, Any]:

@@ -175,6 +175,16 @@ def test_commits_are_a_table_in_order(tmp_path):
     assert "no change" in table and "3 of 4" in table and "1 behaviour differs" in table
 
 
+def test_kernels_are_a_table_in_order(tmp_path):
+    rows = [
+        comparison("PASS", kernel="b", version="6.1.10-1", details={"before": "6.1.9-1", "standing": "new"}),
+        comparison("PASS", kernel="a", version="6.1.9-1", details={"before": "", "standing": NASTY}),
+    ]
+    text = page(campaign(tmp_path / "out", "kernels", rows)).text
+    table = text[text.index("Versions, in order") :]
+    assert table.index("6.1.9-1") < table.index("6.1.10-1") < table.index("new") and "alert(1)" in table
+
+
 def test_a_campaign_without_results(tmp_path):
     for kind in ("mutants", "lockstep", "commits"):
         assert "There are no results yet." in page(campaign(tmp_path / kind, kind, [], planned=3)).text
