@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from confining import confining
 from cost import cost
-from figures import show
+from figures import Figure, show
 from guided import guided
 from racing import MODE, RACE, racing
 from rich.console import Console
@@ -24,6 +24,7 @@ from tracing import tracing
 from volume import volume
 from whole import first_run, warm_runs
 
+from conformance.campaigns.extras import need
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.prove import require
 from conformance.differential.properties import PROPERTIES
@@ -37,7 +38,19 @@ from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.comparing import Death
 
-SECTIONS = ("volume", "first", "warm", "cost", "stepping", "confining", "races", "guided", "traces", "proofs")
+SECTIONS = (
+    "volume",
+    "first",
+    "warm",
+    "cost",
+    "stepping",
+    "confining",
+    "races",
+    "guided",
+    "traces",
+    "campaigns",
+    "proofs",
+)
 
 
 def main() -> int:
@@ -65,6 +78,13 @@ def main() -> int:
             console.print("First run in an empty cache: skipped (--no-network)\n", style="bold")
         else:
             show(console, "First run of one kernel, in an empty cache", first_run())
+
+    def campaigns() -> list[Figure]:
+        # Imported late, since Dask and DuckDB are an extra.
+        need("distributed", "duckdb")
+        from campaigning import campaigning
+
+        return campaigning(min(3, chosen.repeats))
 
     def proved() -> None:
         # Imported late, since z3 is an extra.
@@ -104,6 +124,7 @@ def main() -> int:
         title = "Lockstep for ten minutes: edges of the MMU that are reached"
         section("guided", lambda: show(console, title, guided("6.1")))
         section("traces", lambda: show(console, "Checking a trace", tracing(min(3, chosen.repeats))))
+        section("campaigns", lambda: show(console, "Campaigns: workers and engine", campaigns()))
         section("proofs", proved)
         section("cost", lambda: cost(console, profile, oracle, min(5, chosen.repeats)))
     return 1 if broken else 0
