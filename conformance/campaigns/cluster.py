@@ -178,7 +178,7 @@ def _local(jobs: int) -> Iterator[str]:
                 n_workers=jobs,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=":0",  # Also without a dashboard a port is opened.
+                dashboard_address="127.0.0.1:0",  # Also without a dashboard a port is opened.
                 local_directory=str(place),
                 silence_logs=logging.CRITICAL,
             )

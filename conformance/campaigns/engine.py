@@ -38,6 +38,9 @@ WITHOUT_WORKERS = 600.0
 INTERVAL = 0.25
 """Seconds to wait for rows before the next look at the cluster."""
 
+REFUSALS = 40
+"""How often in a row a scheduler that is there may refuse a unit, once for each INTERVAL."""
+
 LOOKING = 2.0
 """Seconds after which the workers are counted again."""
 
@@ -85,6 +88,8 @@ class Engine:
     _attempts: Counter[str] = field(default_factory=Counter)
     _verdicts: Counter[str] = field(default_factory=Counter)
     _finished: int = 0
+    _written: int = 0
+    _refusals: int = 0
     _workers: int = 1
     _begun: float = field(default_factory=time.monotonic)
     _seen: float = field(default_factory=time.monotonic)
@@ -93,21 +98,33 @@ class Engine:
     """When the workers were counted."""
 
     def prepare(self) -> None:
-        """Prepare each host that has workers now. Raises ConformanceError if none can be prepared."""
+        """Prepare each host that has workers now.
+
+        Raises ConformanceError if nothing can be prepared, or if a host cannot prepare what others can: its
+        workers would fail at once, so that they would be given most of the units.
+        """
         hosts = {one["host"]: address for address, one in self.cluster.workers.items()}
-        tasks = [
-            self.cluster.submit(prepare, self.kind, what, key=f"prepare-{host}-{number}", worker=address)
+        tasks = {
+            (host, what): self.cluster.submit(
+                prepare, self.kind, what, key=f"prepare-{host}-{number}", worker=address
+            )
             for host, address in hosts.items()
             for number, what in enumerate(self.kind.preparations())
-        ]
-        answers = []
-        for task in tasks:
+        }
+        answers = {}
+        for place, task in tasks.items():
             try:
-                answers.append(str(task.result()))
+                answers[place] = str(task.result())
             except Exception:  # The worker or the scheduler died: units prepare what is missing.
-                answers.append("")
-        if answers and all(answers):
-            raise ConformanceError(answers[0])
+                answers[place] = ""
+        if answers and all(answers.values()):
+            raise ConformanceError(next(iter(answers.values())))
+        for (host, what), why in answers.items():
+            if why and not all(answers[other, what] for other in hosts):
+                raise ConformanceError(
+                    f"{host} cannot prepare {what}, which other machines can: {why} "
+                    "End its workers, or give it what it lacks, and go on with --resume."
+                )
 
     def __post_init__(self) -> None:
         self._waiting.extend(self.units)
@@ -117,7 +134,7 @@ class Engine:
 
         Raises ConformanceError if units cannot be carried out or their rows cannot be written.
         """
-        self._begun = time.monotonic()
+        self._begun = self._seen = time.monotonic()
         try:
             while self._waiting or self._flying:
                 if self.budget is not None and self.spent >= self.budget:
@@ -125,14 +142,18 @@ class Engine:
                 self._look()
                 self._submit()
                 arrived = self._arrived(INTERVAL)
-                self.results.write(arrived)
+                self._write(arrived)
                 if self.guide is not None:
                     for done in arrived:
                         self.guide.learn(done.unit.id, done.rows)
                 self.watch(self._status())
         except Ended:
-            self.results.write(self._arrived(0))
+            self._write(self._arrived(0))
             raise
+
+    def _write(self, arrived: Sequence[Done]) -> None:
+        self.results.write(arrived)
+        self._written += len(arrived)
 
     def _look(self) -> None:
         """Count the workers, and go on with a scheduler that was restarted."""
@@ -162,9 +183,16 @@ class Engine:
             key = f"{unit.kind}-{unit.id}-{self._attempts[unit.id]}"
             try:
                 future = self.cluster.submit(work, self.kind, unit, suite_version(), key=key)
-            except Exception:  # The scheduler was lost at this moment.
+            except Exception as problem:  # The scheduler may have been lost at this moment.
                 self._waiting.appendleft(unit)
+                self._refusals += 1
+                if self._refusals > REFUSALS:
+                    raise ConformanceError(
+                        f"The scheduler {self.cluster.address} takes no units ({type(problem).__name__}: "
+                        f"{problem})."
+                    ) from problem
                 return
+            self._refusals = 0
             self._flying[unit.id] = unit, future
             future.add_done_callback(partial(self._land, self._connection, unit))
 
@@ -228,13 +256,15 @@ class Engine:
     @property
     def done(self) -> int:
         """The number of units whose rows are in the file."""
-        return self.planned - len(self._waiting) - len(self._flying)
+        return self.planned - len(self.units) + self._written
 
     def _status(self) -> Status:
         left = None
         if self._finished:
             remaining = len(self._waiting) + len(self._flying)
             left = (time.monotonic() - self._begun) / self._finished * remaining
+            if self.budget is not None:
+                left = min(left, max(self.budget - self.spent, 0.0) / max(self._workers, 1))
         return Status(
             done=self.done,
             planned=self.planned,

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,7 +25,7 @@ from conformance.campaigns import cluster as cluster_module
 from conformance.campaigns import engine as engine_module
 from conformance.campaigns.results import read
 from conformance.campaigns.run_campaign import Means, run
-from conformance.campaigns.unit import Order, Row
+from conformance.campaigns.unit import Done, Order, Row
 from conformance.errors import ConformanceError
 
 ORDER = Order(("none",), (), (), 7, "gcc")
@@ -178,3 +179,68 @@ def test_workers_that_do_not_fit_are_refused(tmp_path, monkeypatch, cluster):
     with pytest.raises(ConformanceError, match="Start it with --nthreads 1"):
         run(kind, ORDER, means, quiet, quiet)
     assert not means.out.exists()
+
+
+class FakeCluster:
+    """Takes tasks as ``submit`` does, on machines that do not exist."""
+
+    address, lost = "tcp://nowhere:1", False
+
+    def __init__(self, submit, hosts=("one", "two")) -> None:
+        self.submit = submit
+        self.workers = {f"tcp://{host}:1": {"host": host, "nthreads": 1} for host in hosts}
+
+
+class Kept:
+    """Results that are not written."""
+
+    def __init__(self) -> None:
+        self.written = []
+
+    def write(self, batch) -> None:
+        self.written += batch
+
+
+def engine_of(submit, many: int = 3, **more) -> engine_module.Engine:
+    kind = Counting(many)
+    units = kind.units()
+    return engine_module.Engine(kind, FakeCluster(submit), Kept(), units, len(units), quiet, **more)
+
+
+def test_a_machine_that_cannot_prepare_what_others_can_is_named():
+    def submit(task, kind, what, key, worker):
+        return SimpleNamespace(result=lambda: "gcc is missing." if "two" in lacking and "two" in key else "")
+
+    lacking = ["two"]
+    with pytest.raises(ConformanceError, match=r"two cannot prepare nothing, which .*: gcc is missing\. End"):
+        engine_of(submit).prepare()
+    lacking.clear()
+    engine_of(submit).prepare()
+
+
+def test_a_scheduler_that_takes_no_units_ends_the_campaign(monkeypatch):
+    def submit(*arguments, key):
+        raise TypeError("cannot be pickled")
+
+    monkeypatch.setattr(engine_module, "INTERVAL", 0.001)
+    with pytest.raises(ConformanceError, match=r"takes no units \(TypeError: cannot be pickled\)\."):
+        engine_of(submit).run()
+
+
+def test_what_is_left_ends_with_the_budget(monkeypatch):
+    def submit(task, kind, unit, suite, key):
+        done = Done(unit, "one", 10.0, (), suite)
+        return SimpleNamespace(
+            result=lambda timeout: done, add_done_callback=lambda land: land(future_of(done))
+        )
+
+    def future_of(done):
+        return SimpleNamespace(result=lambda timeout: done)
+
+    seen = []
+    engine = engine_of(submit, many=1000, budget=60.0)
+    engine.watch = seen.append
+    monkeypatch.setattr(engine_module, "INTERVAL", 0.001)
+    engine.run()
+    assert seen[0].left <= (60.0 - 10.0 * seen[0].done) / 2 or seen[0].left == 0.0
+    assert seen[-1].done == len(engine.results.written) < 1000
