@@ -109,6 +109,7 @@ def test_no_step_is_begun_or_kept_after_a_difference_although_the_model_goes_ahe
             assert played.steps == steps and len(played.kernel) == len(played.model) == len(steps)
             if isinstance(sides, ProcessSides):
                 assert sides.begun == [(step.kind, step.arguments) for step in steps]
+            assert played.difference is None or played.difference.at == len(steps) - 1
             stories.append((steps, played.difference))
         told.append(stories)
     assert told[0] == told[1]
