@@ -35,7 +35,7 @@ def test_variations_of_stories_are_possible_stories(name):
     kind, rng = WALKS[name], random.Random(1)
     scripts = written(kind, PROFILE)
     assert len(scripts) > 5
-    kinds, shorter, longer = Counter(), 0, 0
+    kinds, lacking, longer = Counter(), 0, 0
     for _ in range(40):
         base, other = rng.choice(scripts), rng.choice(scripts)
         parts = varied(rng, base, other)
@@ -45,14 +45,14 @@ def test_variations_of_stories_are_possible_stories(name):
         check(steps, base.options, [kind.mode])
         assert match.played.difference is None
         kinds.update(one.kind for one in steps)
-        shorter += len(steps) < len(base.steps)
+        lacking += not {*base.steps} <= {*steps}
         longer += len(steps) > len(base.steps)
-    assert shorter and longer and len(kinds) > 10
+    assert lacking > 5 and longer > 5 and len(kinds) > 10
 
 
 def test_a_step_that_has_become_impossible_is_left_out():
     scene = WALKS["ept-ad"].scene(check_options({}))
-    begin, end = step("walk_begin", as_id=0, first=0, last=16), step("walk_end")
+    begin, end = step("walk_begin", vcpu=0, gfn=0), step("walk_end")
     parts = [end, begin, begin, step("destroy"), Drawn(0, "walk_end")]
     made = []
     for one in steps_of(scene, parts):
@@ -79,7 +79,7 @@ def test_states_distinguish_what_steps_do():
         assert states == states_of(played.steps, played.kernel) and max(states) < 1 << 16
         seen.append(states)
     assert all(len(states) > 5 for states in seen)
-    assert len(set.union(*map(set, seen))) > 3 * sum(map(len, seen)) / len(seen)
+    assert len(set.union(*map(set, seen))) > sum(map(len, seen)) / len(seen)
     assert len(KINDS) < 1 << 8
 
 
@@ -122,4 +122,4 @@ def test_a_guided_walk_keeps_what_reaches_something_new(kernel):
     # Known stories are not played again, and those that add nothing are not kept.
     again = walk_guided(ready.sides(kind.mode), kind, 1, 0.0, entries, [entries[0].script])
     assert again.walked.stories == 1 and again.layout == guided.layout
-    assert {entry.script for entry in again.corpus.entries} <= {entry.script for entry in entries}
+    assert all(entry in entries for entry in again.corpus.entries)
