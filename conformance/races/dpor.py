@@ -18,7 +18,7 @@ from conformance.races.vector_clocks import VectorClocks
 __all__ = ["inequivalent_schedules"]
 
 
-@dataclass
+@dataclass(slots=True)
 class _Node:
     """A state on the search stack: the enabled threads with their pending operations, and the one chosen."""
 
@@ -38,9 +38,7 @@ def inequivalent_schedules(subject: Subject) -> Iterator[tuple[list[int], Execut
     nodes: list[_Node] = []
     clocks = VectorClocks(len(subject.threads))
     while True:
-        subject.begin()
-        for node in nodes[:-1]:
-            subject.advance(node.chosen)
+        subject.begin([node.chosen for node in nodes[:-1]])
         for node in nodes[-1:]:
             _advance(subject, clocks, nodes, node)
         execution = _extend(subject, clocks, nodes)
@@ -100,6 +98,8 @@ def _add_backtrack_points(nodes: list[_Node], clocks: VectorClocks, thread: int,
 def _backtrack(node: _Node) -> bool:
     """Choose the next thread of the node's backtrack set; False if all were explored."""
     node.done.add(node.chosen)
+    if len(node.done) == len(node.backtrack_set):
+        return False
     node.sleep_set[node.chosen] = node.enabled[node.chosen]
     for thread in sorted(node.backtrack_set - node.done):
         if thread not in node.sleep_set:
@@ -110,5 +110,7 @@ def _backtrack(node: _Node) -> bool:
 
 def _next_sleep_set(node: _Node) -> dict[int, Op]:
     """The sleep set after the chosen operation: the threads whose operations do not conflict with it."""
+    if not node.sleep_set:
+        return {}
     op = node.enabled[node.chosen]
     return {t: other for t, other in node.sleep_set.items() if t != node.chosen and not conflict(other, op)}

@@ -137,7 +137,6 @@ class PreemptionBoundedSearch:
 
     def _go_to(self, branch: _Branch) -> None:
         """Reset the subject and run it to the start of ``branch``; clocks of a common prefix are kept."""
-        self._subject.begin()
         shared = 0
         for one, other in zip(branch.choices[: branch.depth], self._choices, strict=False):
             if one != other:
@@ -147,8 +146,7 @@ class PreemptionBoundedSearch:
         del self._states[shared + 1 :]
         self._choices = branch.choices[:shared]
         self._done = [self._choices.count(thread) for thread in self._threads]
-        for thread in self._choices:
-            self._subject.advance(thread)
+        self._subject.begin(self._choices)
         for thread in branch.choices[shared : branch.depth]:
             self._advance(thread)
 

@@ -81,5 +81,7 @@ class Side:
 
 def _leaked(found: Any, destroyed: bool) -> tuple[int, ...]:
     """What the last closing step left, if that destroyed the VM; else empty."""
+    if not destroyed:
+        return ()
     *_, last = ("", *(event[2] for event in found.events if event[:2] == ("step", "closing")))
-    return tuple(map(int, re.findall(r"-?[0-9]+", last))) if destroyed else ()
+    return tuple(map(int, re.findall(r"-?[0-9]+", last)))

@@ -52,13 +52,17 @@ def conflict(one: Op, other: Op) -> bool:
 
 @dataclass(frozen=True)
 class Memslot:
-    """A memslot present when the threads start: number, gfns, whether writes are logged, first host page."""
+    """A memslot present when the threads start: number, gfns, whether writes are logged, first host page.
+
+    ``huge``: the host has huge pages behind it.
+    """
 
     id: int
     gfn: int
     npages: int
     logged: bool
     page: int = 0
+    huge: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,11 @@ class Subject(Protocol):
     def threads(self) -> Sequence[str]:
         """The names of the threads; elsewhere a thread is its index here."""
 
-    def begin(self) -> None:
-        """Reset: restore the state after the setup, with every thread before its first access."""
+    def begin(self, choices: Sequence[int] = ()) -> None:
+        """Reset: restore the state after the setup, with every thread before its first access.
+
+        Then perform an operation of each of these threads, as an earlier schedule did.
+        """
 
     def pending(self, thread: int) -> Op | None:
         """The thread's next operation; None if it has ended."""

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from typing import NamedTuple, overload
 
 from conformance.races.subject import Access, Op
 
@@ -13,29 +14,27 @@ _READS = frozenset({Access.READ, Access.MARK})
 _WRITES = frozenset({Access.WRITE, Access.RMW})
 _EXCLUDES = frozenset({Access.LOCK, Access.WAIT})
 
-Clock = list[int]
+Clock = tuple[int, ...]
 """For each thread, one more than the depth of its last access that happens before; 0 if none does."""
 
 
-@dataclass
-class _Object:
-    """The last accesses to an object: their depths by thread, and the clocks that a later access joins."""
+class _Object(NamedTuple):
+    """The last accesses to an object: their depths by thread, and the clocks that a later access joins.
+
+    It is replaced, never modified, and so are its dicts.
+    """
 
     write: int = -1
-    reads: dict[int, int] = field(default_factory=dict)
+    reads: Mapping[int, int] = {}
     lock: int = -1
-    shared: dict[int, int] = field(default_factory=dict)
+    shared: Mapping[int, int] = {}
     after_writes: Clock | None = None
     after_all: Clock | None = None
     after_unlock: Clock | None = None
     after_unlocks: Clock | None = None
 
-    def copy(self) -> _Object:
-        """A copy that may share clocks: these are replaced, never modified."""
-        other = _Object.__new__(_Object)
-        other.__dict__.update(self.__dict__)
-        other.reads, other.shared = self.reads.copy(), self.shared.copy()
-        return other
+
+_UNUSED = _Object()
 
 
 class VectorClocks:
@@ -45,7 +44,7 @@ class VectorClocks:
     """
 
     def __init__(self, threads: int) -> None:
-        self._of: list[Clock] = [[0] * threads for _ in range(threads)]
+        self._of: list[Clock] = [(0,) * threads for _ in range(threads)]
         self._objects: dict[int, _Object] = {}
         self._by: list[int] = []
         self._nth: list[int] = []
@@ -86,8 +85,7 @@ class VectorClocks:
                 if all(clock[other] <= other_at for other_at, other in independent):
                     initials.add(self._by[at])
                 independent.append((at, self._by[at]))
-        mine = self._of[thread][:]
-        self._join_object(mine, op)
+        mine = self._joining(self._of[thread], op)
         if all(mine[other] <= other_at for other_at, other in independent):
             initials.add(thread)
         return initials
@@ -97,37 +95,14 @@ class VectorClocks:
         kind, name = op
         depth = len(self._by)
         before = self._of[thread]
-        mine = self._of[thread] = before[:]
-        self._join_object(mine, op)
-        mine[thread] = depth + 1
+        mine = self._joining(before, op)
+        mine = self._of[thread] = (*mine[:thread], depth + 1, *mine[thread + 1 :])
         self._nth.append(1 + (self._nth[before[thread] - 1] if before[thread] else 0))
         self._by.append(thread)
         self._at.append(mine)
         found = self._objects.get(name)
-        self._undo.append((before, name, None if found is None else found.copy()))
-        if found is None:
-            found = self._objects[name] = _Object()
-        if kind in _READS:
-            found.reads[thread] = depth
-        elif kind in _WRITES:
-            found.write = depth
-            found.reads.clear()
-            found.after_writes = found.after_all = mine
-            return
-        elif kind == Access.UNLOCK:
-            if thread not in found.shared:
-                found.after_unlock = mine
-            found.after_unlocks = _joined(found.after_unlocks, mine)
-            return
-        elif kind == Access.LOCK_SHARED:
-            found.shared[thread] = depth
-        else:
-            found.lock = depth
-            found.shared.clear()
-            if kind == Access.WAIT:
-                found.reads[thread] = depth
-                found.after_unlock = found.after_unlocks = _joined(found.after_unlocks, mine)
-        found.after_all = _joined(found.after_all, mine)
+        self._undo.append((before, name, found))
+        self._objects[name] = _after(_UNUSED if found is None else found, kind, thread, depth, mine)
 
     def causes(self, thread: int) -> tuple[int, ...]:
         """For each thread, how many of its accesses happen before the last access of ``thread``, or are it.
@@ -148,30 +123,51 @@ class VectorClocks:
             else:
                 self._objects[name] = found
 
-    def _join_object(self, clock: Clock, op: Op) -> None:
-        """Join into ``clock`` the accesses to the object of ``op`` that happen before ``op``."""
+    def _joining(self, clock: Clock, op: Op) -> Clock:
+        """``clock`` with the accesses to the object of ``op`` that happen before ``op``."""
         kind, name = op
         found = self._objects.get(name)
         if found is None or kind == Access.UNLOCK:
-            return
+            return clock
         if kind in _WRITES:
-            _join(clock, found.after_all)
-            _join(clock, found.after_unlocks)
-            return
-        _join(clock, found.after_writes)
+            return _joined(_joined(found.after_all, clock), found.after_unlocks)
+        clock = _joined(found.after_writes, clock)
         if kind == Access.LOCK_SHARED:
-            _join(clock, found.after_unlock)
-        elif kind in _EXCLUDES:
-            _join(clock, found.after_unlocks)
+            return _joined(found.after_unlock, clock)
+        if kind in _EXCLUDES:
+            return _joined(found.after_unlocks, clock)
+        return clock
 
 
-def _join(clock: Clock, other: Clock | None) -> None:
-    """Join ``other`` into ``clock``, in place."""
-    if other is not None:
-        for thread, count in enumerate(other):
-            if count > clock[thread]:
-                clock[thread] = count
+def _after(found: _Object, kind: int, thread: int, depth: int, mine: Clock) -> _Object:
+    """An object after an access at ``depth`` by a thread, whose clock is ``mine`` then."""
+    write, reads, lock, shared, after_writes, after_all, after_unlock, after_unlocks = found
+    if kind in _READS:
+        reads = {**reads, thread: depth}
+    elif kind in _WRITES:
+        return _Object(depth, {}, lock, shared, mine, mine, after_unlock, after_unlocks)
+    elif kind == Access.UNLOCK:
+        if thread not in shared:
+            after_unlock = mine
+        after_unlocks = _joined(after_unlocks, mine)
+        return _Object(write, reads, lock, shared, after_writes, after_all, after_unlock, after_unlocks)
+    elif kind == Access.LOCK_SHARED:
+        shared = {**shared, thread: depth}
+    else:
+        lock, shared = depth, {}
+        if kind == Access.WAIT:
+            reads = {**reads, thread: depth}
+            after_unlock = after_unlocks = _joined(after_unlocks, mine)
+    after_all = _joined(after_all, mine)
+    return _Object(write, reads, lock, shared, after_writes, after_all, after_unlock, after_unlocks)
 
 
-def _joined(one: Clock | None, other: Clock) -> Clock:
-    return other if one is None else [max(pair) for pair in zip(one, other, strict=True)]
+@overload
+def _joined(one: Clock | None, other: Clock) -> Clock: ...
+@overload
+def _joined(one: Clock, other: Clock | None) -> Clock: ...
+def _joined(one: Clock | None, other: Clock | None) -> Clock | None:
+    """For each thread the later of both."""
+    if one is None or other is None:
+        return other if one is None else one
+    return tuple(map(max, one, other))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import mmap
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,17 +53,17 @@ def _outcome(request: Request, memory: mmap.mmap, send: Callable[[int], None]) -
         return Outcome(trouble=f"{type(trouble).__name__}: {trouble}")
 
 
-def _with_heartbeat(begin: Callable[[], None], send: Callable[[int], None]) -> Callable[[], None]:
+def _with_heartbeat(begin: Callable[..., None], send: Callable[[int], None]) -> Callable[..., None]:
     """``begin``, which also sends the number of its calls when a heartbeat is due."""
     started, due = 0, time.monotonic() + HEARTBEAT
 
-    def counting() -> None:
+    def counting(choices: Sequence[int] = ()) -> None:
         nonlocal started, due
         started += 1
         if (now := time.monotonic()) >= due:
             due = now + HEARTBEAT
             send(started)
-        begin()
+        begin(choices)
 
     return counting
 

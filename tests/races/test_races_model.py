@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import pytest
 
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Precaution
 from conformance.model.profiles import profile_of
+from conformance.races.dpor import inequivalent_schedules
 from conformance.races.explorer import MOST_PREEMPTIONS
 from conformance.races.invariants import INVARIANTS, violations
+from conformance.races.model import saved_states
 from conformance.races.preemption_bound import PreemptionBoundedSearch
 from conformance.races.run_exploration import Exploration, explore_race
 from conformance.races.stories import RACES
@@ -50,6 +54,25 @@ def test_the_current_variant_violates_nothing(race, release):
     outcome = explored(race, race.modes[-1], release, limit=150)
     lost = race.name == LOST_BY_6_12 and release == (6, 12)
     assert bool(outcome.violation) == lost, outcome.violation
+
+
+SAVED = [
+    ("walk_against_freeing", "ept-noad"),
+    ("unsync_against_cr3", "shadow"),
+    ("logged/vcpu0.write.read/host.age.discard/user.log", "ept-noad"),
+]
+"""Races of which many schedules begin with whole steps, and one of which few do."""
+
+
+@pytest.mark.parametrize(("race", "mode"), SAVED)
+def test_schedules_from_a_saved_state_are_as_from_the_start(race, mode, monkeypatch):
+    def ends(seen):
+        monkeypatch.setattr(saved_states, "SEEN", seen)
+        side = Exploration(race, mode, profile_of((6, 1))).on_model()
+        searches = inequivalent_schedules(side), PreemptionBoundedSearch(side, 3).schedules(2)
+        return [(choices[:], execution) for search in searches for choices, execution in islice(search, 25)]
+
+    assert ends(1) == ends(1 << 40)
 
 
 @pytest.mark.slow

@@ -24,12 +24,14 @@ class Toy:
         self.threads = [f"thread{n}" for n in range(len(programs))]
         self.advances = 0
 
-    def begin(self) -> None:
+    def begin(self, choices: Sequence[int] = ()) -> None:
         self.at = [0] * len(self.programs)
         self.memory: dict[int, int] = {}
         self.holders: dict[int, list[tuple[int, int]]] = {}
         self.seen: list[list[int]] = [[] for _ in self.programs]
         self.events: list[tuple[object, ...]] = []
+        for thread in choices:
+            self.advance(thread)
 
     def pending(self, thread: int) -> Op | None:
         program = self.programs[thread]

@@ -112,9 +112,11 @@ class RacingKvm:
         self._begin = self._lib.race_begin
         self._begin()
 
-    def begin(self) -> None:
-        """Rewind to the state after the setup, with every thread at its first point."""
+    def begin(self, choices: Sequence[int] = ()) -> None:
+        """Rewind to the state after the setup, with every thread at its first point; then run ``choices``."""
         self._begin()
+        for t in choices:
+            self.advance(t)
 
     def pending(self, t: int) -> tuple[int, int] | None:
         """Kind (Access) and object of the point at which thread t has stopped; None if it has ended."""

@@ -79,16 +79,22 @@ class RacingScheduler(Scheduler):
         """For each section the threads inside: how deep, and which of their sections it is."""
         self.entered = 0
         self.events: list[Event] = []
+        self.ahead = 0
+        """How many accesses the running thread performs without stopping, as in an earlier schedule."""
 
-    def begin(self, stop: Callable[[], object]) -> None:
-        """Forget a schedule: no lock is held, no event noted."""
+    def begin(self, stop: Callable[[], object], events: Iterable[Event]) -> None:
+        """Forget a schedule: no lock is held, and only these events were noted."""
         self.locks.clear()
         self.inside.clear()
-        self.events = []
+        self.events = [*events]
         self.stop = stop
 
     def access(self, kind: int, where: int) -> None:
         """Stop; the access is done when the thread is resumed."""
+        if self.ahead:
+            self.ahead -= 1
+            self.thread.fresh = False
+            return
         self.thread.pending = (kind, where)
         self.stop()
 
@@ -100,6 +106,12 @@ class RacingScheduler(Scheduler):
     def wait(self, kind: int, where: int, condition: Callable[[], bool]) -> None:
         """Stop until ``condition`` holds."""
         thread = self.thread
+        if self.ahead:
+            if not condition():
+                raise ValueError(f"{thread.name} cannot go on")
+            self.ahead -= 1
+            thread.fresh = False
+            return
         thread.condition = condition
         thread.pending = (kind, where)
         self.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from greenlet import getcurrent, greenlet
 
@@ -26,6 +27,7 @@ from conformance.model.vm.mmu_pages import UseAfterFree
 from conformance.model.vm.scheduler import current, installed
 from conformance.races.model.naming import name_of_point, spte_at
 from conformance.races.model.remembering import remembering_make_spte
+from conformance.races.model.saved_states import SavedStates, State
 from conformance.races.model.scheduler import Event, EventLog, RacingScheduler
 from conformance.races.model.snapshot import Snapshot
 
@@ -70,7 +72,9 @@ class RacingThread(greenlet):
         self.pending: tuple[int, int] | None = None
         self.condition: Callable[[], bool] | None = None
         self.obstacle: tuple[int, Callable[[], bool]] | None = None
-        self.serial = 0
+        self.serial = self.step = 0
+        self.fresh = True
+        """Whether the thread has performed no access of its step yet."""
 
     def run(self) -> None:
         """Take the steps, schedule after schedule."""
@@ -79,21 +83,31 @@ class RacingThread(greenlet):
             self.pending = None
             self.race.hub.switch()
 
-    def begin(self) -> None:
-        """Reset the thread to before its first step."""
-        self.condition = self.obstacle = None
-        self.serial = self.race.first_serial + self.number * SERIALS
+    def begin(self, step: int, serial: int) -> None:
+        """Reset the thread to before a step. ``serial`` is the number of the last table that it made."""
+        self.condition = self.obstacle = self.pending = None
+        self.step, self.serial, self.fresh = step, serial, True
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps were taken."""
+        return self.step == len(self.race.steps[self.number])
 
     def take_steps(self) -> None:
-        """Take all steps once; a use of what was freed ends the thread with a complaint."""
-        race = self.race
-        for step, arguments, text in race.steps[self.number]:
+        """Take the steps that are left; a use of what was freed ends the thread with a complaint."""
+        race, steps = self.race, self.race.steps[self.number]
+        while not self.over:
+            step, arguments, text = steps[self.step]
+            self.fresh = True
             try:
                 outcome = race.take(step, arguments)
             except UseAfterFree as error:
                 race.crashes.append(f"MEMORY {error}")
-                break
+                self.step = len(steps)
+                return
             race.events.append(("step", self.name, f"{text}: {outcome}"))
+            self.step += 1
+            race.between_steps(self)
 
     def new_serial(self) -> int:
         """A number for a table, the same in every schedule."""
@@ -131,6 +145,8 @@ class RacingMachine:
         self._idle = current.scheduler
         self.crashes: list[str] = []
         self.running: list[RacingThread] = []
+        self._replayed: tuple[int, ...] | None = None
+        """The threads up to the access at which the running one stops, while a schedule is run again."""
         self.hub = getcurrent()
         machine = Machine(profile, mode, **options)
         vm = self.vm = machine.vm
@@ -168,24 +184,51 @@ class RacingMachine:
         self.k.events.clear()
         for table in self.memory.by_serial.values():
             table.watched = self.scheduler.watched(table)
-        self.first_serial = self.memory.last_serial + 1
+        first_serial = self.memory.last_serial + 1
         self.memory.last_serial += 1 + SERIALS * len(self.threads)
-        self._state = Snapshot(self.vm)
+        positions = [(0, first_serial + number * SERIALS) for number in range(len(self.threads))]
+        self._saved = SavedStates(State(Snapshot(self.vm), positions, [], [], []))
 
-    def begin(self) -> None:
-        """Restore the state after the setup, and run every thread to its first access."""
-        self._state.restore()
-        self.k.events.clear()
-        self.crashes = []
+    def begin(self, choices: Sequence[int] = ()) -> None:
+        """Restore the state after the setup, run every thread to its first access, then run ``choices``."""
+        known = tuple(choices)
+        end, state = self._saved.latest(known)
+        self._restore(state)
+        for thread, run in groupby(known[end:]):
+            count = len([*run])
+            end += count
+            self._replayed = known[:end]
+            self.scheduler.ahead = count - 1
+            self.advance(thread)
+        self._replayed = None
+
+    def _restore(self, state: State) -> None:
+        """Go back to a state, and run every thread to its next access."""
+        state.of_vm.restore()
+        self.k.events[:] = state.complaints
+        self.crashes = [*state.crashes]
         self.hub = getcurrent()
-        self.scheduler.begin(self.hub.switch)
+        self.scheduler.begin(self.hub.switch, state.events)
         # A thread that was stopped in the middle of its steps cannot be restarted.
         self.running = [
             thread if thread.pending is None else RacingThread(self, thread.number) for thread in self.running
         ] or [RacingThread(self, number) for number in range(len(self.threads))]
+        for thread, (step, serial) in zip(self.running, state.positions, strict=True):
+            thread.begin(step, serial)
         for number, thread in enumerate(self.running):
-            thread.begin()
-            self.advance(number)
+            if not thread.over:
+                self.advance(number)
+
+    def between_steps(self, thread: RacingThread) -> None:
+        """Have the state saved if a schedule is run again, and all other threads are between steps, too."""
+        others = (one for one in self.running if one is not thread)
+        if self._replayed is not None and all(one.fresh or one.over for one in others):
+            self._saved.reached(self._replayed[: len(self._replayed) - self.scheduler.ahead], self._state)
+
+    def _state(self) -> State:
+        """The state now."""
+        positions = [(one.step, one.serial) for one in self.running]
+        return State(Snapshot(self.vm), positions, [*self.events], [*self.k.events], [*self.crashes])
 
     def pending(self, t: int) -> tuple[int, int] | None:
         """The access that thread ``t`` performs next, as (kind, place); None if it has ended."""
@@ -201,6 +244,7 @@ class RacingMachine:
     def advance(self, t: int) -> None:
         """Let thread ``t`` perform its access and run to the next. Only one race is explored at a time."""
         thread = self.running[t]
+        thread.fresh = False
         self.scheduler.thread = thread
         current.scheduler = self.scheduler
         try:
