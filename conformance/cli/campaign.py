@@ -198,6 +198,45 @@ def mutants(ctx: click.Context, at: tuple[str, ...], operators: tuple[str, ...],
 
 
 @campaign.command()
+@kernel_options
+@mode_option
+@click.option(
+    "--budget",
+    type=Time(),
+    default="20m",
+    show_default=True,
+    metavar="TIME",
+    help="Computing time, of all workers together.",
+)
+@click.option(
+    "--unit",
+    type=Time(),
+    default="20s",
+    show_default=True,
+    metavar="TIME",
+    help="The time of one unit: one race, or drawn programs of one mode.",
+)
+@seed_option(0)
+@means_options("campaign-races")
+@click.pass_context
+def races(ctx: click.Context, budget: float, unit: float, **given: Any) -> None:
+    """Explore races, and drawn programs of two or three threads, on the model and on kernels.
+
+    No invariant may be violated under any schedule. Every race gets one unit at least, and as many units
+    explore drawn programs; a larger --budget with --resume adds random schedules and further programs.
+
+    Exit status: 0 conforms, 1 an invariant was violated, 2 could not be judged.
+    """
+
+    def kind(order: Order) -> Kind:
+        from conformance.campaigns.races import Races
+
+        return Races(order, unit, budget)
+
+    ctx.exit(_report(_carried_out(kind, given), {}))
+
+
+@campaign.command()
 @click.argument("range_", metavar="A..B")
 @click.option(
     "--tree",

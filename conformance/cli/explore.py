@@ -26,7 +26,7 @@ from conformance.reports.files import Destination
 from conformance.reports.text import escaped
 
 if TYPE_CHECKING:
-    from conformance.races.run_races import Finding
+    from conformance.races.judging import Finding
 
 __all__ = ["explore"]
 
@@ -35,7 +35,8 @@ __all__ = ["explore"]
 def explore() -> None:
     """Run concurrent threads under every schedule, and check invariants.
 
-    NAME is a race, or a pattern such as '*log*'.
+    NAME is a race, a pattern such as '*log*', or a program: a setting, and threads with words for their
+    steps, such as logged/vcpu0.write.read/host.discard.
     """
 
 
@@ -45,11 +46,13 @@ def list_() -> None:
     from conformance.cli.list import section
     from conformance.model.changes import RACES as CHANGES
     from conformance.races.invariants import INVARIANTS
+    from conformance.races.settings import SETTINGS
     from conformance.races.stories import RACES
     from conformance.reports.terminal import Screen
 
     console = Screen()
     section(console, "races", [(race.name, race.description, "") for race in RACES.values()])
+    section(console, "settings of drawn programs", [(one.name, one.text, "") for one in SETTINGS.values()])
     section(console, "invariants", [(one.name, one.sentence, "") for one in INVARIANTS.values()])
     section(
         console, "changes and precautions", [(name, change.effect, "") for name, change in CHANGES.items()]

@@ -6,9 +6,10 @@ All inequivalent schedules if they are few enough. Otherwise all with few preemp
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from conformance.races.dpor import inequivalent_schedules
@@ -100,27 +101,37 @@ def _times(preemptions: int) -> str:
 
 
 def explore(
-    subject: Subject, limit: int, seed: int | None = None, invariant: Invariant | None = None
+    subject: Subject,
+    limit: int,
+    seed: int | None = None,
+    invariant: Invariant | None = None,
+    seconds: float | None = None,
 ) -> Explored:
     """Run schedules until one violates ``invariant``, or any invariant if that is None.
 
     With a seed ``limit`` random schedules are run. Without, all inequivalent schedules are run, up to
     ``limit``. If these are not all, up to ``limit`` more follow: those without preemptions, then those with
     one, and so on up to MOST_PREEMPTIONS, and random ones for what is left of the limit.
+
+    ``seconds`` end these searches earlier: half of them that of inequivalent schedules. Without a seed no
+    random schedules follow then.
     """
     found = Explored(threads=len(subject.threads))
     start = time.monotonic()
+    share = math.inf if seconds is None else seconds
+    bounds = _Bounds(limit, invariant, start + share / 2 if seed is None else start + share)
     left = limit
     try:
         if seed is None:
-            every = _check(found, inequivalent_schedules(subject), limit, invariant)
+            every = _check(found, inequivalent_schedules(subject), bounds)
             found.differing, found.exhausted = every.run, every.done
+            bounds = replace(bounds, until=start + share)
             if not _is_over(found):
-                left -= _with_few_preemptions(found, subject, limit, invariant)
-        if not _is_over(found) and left:
+                left -= _with_few_preemptions(found, subject, bounds)
+        if not _is_over(found) and left and (seed is not None or seconds is None):
             found.length = found.accesses or _length(subject)
             schedules = random_schedules(subject, seed or 0, found.length, found.depth)
-            found.random = _check(found, schedules, left, invariant).run
+            found.random = _check(found, schedules, replace(bounds, limit=left)).run
     finally:
         found.seconds = time.monotonic() - start
     return found
@@ -131,12 +142,12 @@ def _is_over(found: Explored) -> bool:
     return found.exhausted or found.violation is not None
 
 
-def _with_few_preemptions(found: Explored, subject: Subject, limit: int, invariant: Invariant | None) -> int:
-    """Exhaust one preemption bound after another, for up to ``limit`` schedules; how many were started."""
+def _with_few_preemptions(found: Explored, subject: Subject, bounds: _Bounds) -> int:
+    """Exhaust one preemption bound after another, within ``bounds``; how many schedules were started."""
     search = PreemptionBoundedSearch(subject, MOST_PREEMPTIONS)
-    left = limit
+    left = bounds.limit
     for bound in range(MOST_PREEMPTIONS + 1):
-        checked = _check(found, search.schedules(bound), left, invariant)
+        checked = _check(found, search.schedules(bound), replace(bounds, limit=left))
         left -= checked.started
         if checked.done:
             found.preemptions = bound
@@ -145,7 +156,16 @@ def _with_few_preemptions(found: Explored, subject: Subject, limit: int, invaria
             found.beyond = checked.run
         if not checked.done or not left:
             break
-    return limit - left
+    return bounds.limit - left
+
+
+@dataclass(frozen=True)
+class _Bounds:
+    """How many schedules a search starts at most, which invariant it checks, and until when it runs."""
+
+    limit: int
+    invariant: Invariant | None
+    until: float
 
 
 class _Checked(NamedTuple):
@@ -159,10 +179,9 @@ class _Checked(NamedTuple):
 def _check(
     found: Explored,
     schedules: Iterator[tuple[list[int], Execution | None]] | Iterator[tuple[list[int], Execution]],
-    limit: int,
-    invariant: Invariant | None,
+    bounds: _Bounds,
 ) -> _Checked:
-    """Check schedules until one violates the invariant, or ``limit`` were started."""
+    """Check schedules until one violates the invariant, or the bounds are reached."""
     started = run = 0
     for choices, execution in schedules:
         started += 1
@@ -170,10 +189,10 @@ def _check(
         if execution is not None:
             run += 1
             for violated, how in violations(execution):
-                if invariant is None or violated is invariant:
+                if bounds.invariant in (None, violated):
                     found.violation = Violation(violated.name, how, tuple(choices))
                     return _Checked(started, run, False)
-        if started >= limit:
+        if started >= bounds.limit or time.monotonic() >= bounds.until:
             return _Checked(started, run, False)
     return _Checked(started, run, True)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from conformance.differential.verdict import Result
 from conformance.paths import GOLDEN
-from conformance.races.run_races import Finding, RacePlan, run
+from conformance.races.judging import Finding
+from conformance.races.run_races import RacePlan, run
 
 __all__ = ["MARK", "golden_files", "write_all"]
 

@@ -19,8 +19,10 @@ __all__ = ["INVARIANTS", "Invariant", "violations"]
 
 WRITE = 2
 _EMULATED = "2"
+_HUGE = 0x200
 _ACCESS = re.compile(r"access .*gfn=(0x[0-9a-f]+) .*?([0-9]+)\]?")
 _LOGGING = re.compile(r"set_memory_region .*gfn=(0x\w+) npages=(0x\w+) .*flags=0x1: \[0\]")
+_NOT_LOGGING = re.compile(r"set_memory_region slot=(0x\w+) as_id=(0x\w+) .*flags=0x0: \[0\]")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Invariant:
 def _unlogged(execution: Execution) -> str | None:
     """A write is covered by any log that userspace acts on after it.
 
-    Userspace copies a page after it got the log and, where it clears the log itself, after it cleared it.
+    Userspace copies a page after it got the log and, where it clears the log itself, after it cleared it. A
+    thread that ends logging, or deletes the memslot, gives up the log of that memslot.
     """
     clears = [at for at, event in enumerate(execution.by_gfn) if event[0] == "cleared"]
     logs = [
@@ -48,12 +51,24 @@ def _unlogged(execution: Execution) -> str | None:
     ]
     if not logs:
         return None
+    given_up = {*_given_up(execution)}
     for at, event in enumerate(execution.by_gfn):
         if event[0] != "access" or event[3] != WRITE or not _logged(execution, event[2], at):
+            continue
+        if execution.slot_of(event[2]) in given_up:
             continue
         if not any(later > at and event[2] in log[2] for later, log in logs):
             return f"vcpu{event[1]} wrote gfn {event[2]:#x}, and no log says so from then on"
     return None
+
+
+def _given_up(execution: Execution) -> Iterator[int]:
+    """The memslots whose log a thread gives up."""
+    for event in execution.events:
+        if event[0] == "step" and event[1] != "closing" and event[2].startswith("set_memory_region"):
+            found = _NOT_LOGGING.fullmatch(event[2])
+            if found is not None:
+                yield int(found[1], 16) | int(found[2], 16) << 16
 
 
 def _logged(execution: Execution, gfn: int, at: int) -> bool:
@@ -113,9 +128,17 @@ def _dirty_lost(execution: Execution) -> str | None:
         elif event[0] == "slot gone":
             lost = [pfn for pfn, slot in written.items() if slot == event[1]]
         for pfn in lost:
-            if pfn not in execution.dirty:
+            if not _reported_dirty(execution, pfn, written[pfn]):
                 return f"pfn {pfn:#x} was written, and taken from the guest without the host being told"
     return None
+
+
+def _reported_dirty(execution: Execution, pfn: int, slot: int | None) -> bool:
+    """Whether a frame was reported; the host keeps Dirty for a huge page as a whole, as its first frame."""
+    if pfn in execution.dirty:
+        return True
+    huge = any(one.huge for one in execution.memslots if one.id == slot)
+    return huge and pfn & -_HUGE in execution.dirty
 
 
 def _taken_for_mmio(execution: Execution) -> str | None:

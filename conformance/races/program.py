@@ -33,10 +33,18 @@ class Program:
     def memslots(self) -> tuple[Memslot, ...]:
         """The memslots after the setup, in the order in which it sets them."""
         found: dict[int, Memslot] = {}
+        huge: set[int] = set()
         for kind, given in self.setup:
+            if kind == "mmap" and given["level"] > 1:
+                huge.add(given["page"])
             if kind == "set_memory_region":
                 number = given["slot"] | given["as_id"] << 16
                 found[number] = Memslot(
-                    number, given["gfn"], given["npages"], bool(given["flags"] & _LOGGED), given["page"]
+                    number,
+                    given["gfn"],
+                    given["npages"],
+                    bool(given["flags"] & _LOGGED),
+                    given["page"],
+                    given["page"] in huge,
                 )
         return tuple(found.values())

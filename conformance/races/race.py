@@ -35,7 +35,7 @@ from conformance.races.program import Program
 from conformance.races.program import Step as StepValues
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.steps import Step, step
-from conformance.scenarios.story import introduced, named
+from conformance.scenarios.story import introduced
 
 __all__ = [
     "RACES",
@@ -47,7 +47,6 @@ __all__ = [
     "library_without",
     "missing",
     "race",
-    "races",
 ]
 
 SIDES = ("model", "kvm")
@@ -213,15 +212,6 @@ def race(
         return RACES[name]
 
     return register
-
-
-def races(names: Sequence[str]) -> list[Race]:
-    """The races that match ``names``, in the order of registration; all if ``names`` is empty.
-
-    Raises ConformanceError if a name matches no race.
-    """
-    refusal = "no race is called {}; `conformance explore list` names them all, * stands for any text."
-    return named(RACES, names, refusal)
 
 
 def library_without(kernel: Kernel, of: Race, change: Change, progress: Callable[[str], None]) -> Path:

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels.reading import read_text
-from conformance.races.race import RACES, SIDES
+from conformance.races.catalogue import race_called
+from conformance.races.race import SIDES
 from conformance.races.schedule import Segment, read_segments
 
 __all__ = ["RaceFile", "read"]
@@ -90,11 +91,10 @@ def read(path: Path) -> RaceFile:
 
 def _check(path: Path, file: RaceFile) -> None:
     """Raise ConformanceError if the file names a race, side, mode or thread that does not exist."""
-    if file.race not in RACES:
-        raise ConformanceError(
-            f"{path}: no race is called {file.race[:40]!r}; `conformance explore list` names all."
-        )
-    race = RACES[file.race]
+    try:
+        race = race_called(file.race)
+    except ConformanceError as problem:
+        raise ConformanceError(f"{path}: {problem}") from None
     if file.on not in SIDES:
         raise ConformanceError(f"{path}: a race runs on {' or '.join(SIDES)}, not on {file.on[:40]!r}.")
     if file.mode not in race.modes:

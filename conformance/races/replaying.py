@@ -10,10 +10,12 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, expand, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races.race import RACES, library_without
+from conformance.races.catalogue import race_called
+from conformance.races.judging import Finding
+from conformance.races.race import library_without
 from conformance.races.race_file import read
 from conformance.races.run_exploration import Exploration, replay_race
-from conformance.races.run_races import Finding, change_named
+from conformance.races.run_races import change_named
 
 __all__ = ["replay_file"]
 
@@ -35,7 +37,7 @@ def replay_file(
     without = tuple(map(change_named, race_file.without.split()))
     library = None
     if race_file.on == "kvm" and without and not patches:
-        library = library_without(kernel, RACES[race_file.race], without[0], progress)
+        library = library_without(kernel, race_called(race_file.race), without[0], progress)
     elif race_file.on == "kvm":
         library = build_kvm(kernel, Cache(), progress, racing=True)
     exploration = Exploration(

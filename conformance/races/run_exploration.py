@@ -18,12 +18,12 @@ from conformance.model.profiles import Profile
 from conformance.model.spte.decode.text import describe
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.lacking import Lacking
+from conformance.races.catalogue import race_called
 from conformance.races.explorer import Explored, Violation
 from conformance.races.invariants import NO_CRASH
 from conformance.races.model.side import model_side
 from conformance.races.schedule import Segment
 from conformance.races.server import Server, borrow, give_back
-from conformance.races.stories import RACES
 from conformance.races.subject import Subject
 from conformance.races.tasks import EXPLORE, REPLAY, TRACE, Outcome, Task, perform
 from conformance.races.wire_format import Request, printable
@@ -39,7 +39,8 @@ class Exploration:
     """What to explore.
 
     ``library`` is a kernel's racing KVM, None for the model. ``without`` are changes that the model lacks.
-    Only ``invariant`` is checked, or all if it is empty. ``segments`` are a schedule for replay_race().
+    Only ``invariant`` is checked, or all if it is empty; ``limit``, ``seed`` and ``seconds`` are those of
+    explore(). ``segments`` are a schedule for replay_race().
     ``patience`` is in seconds of processor time for a schedule. ``plant`` is the number of the planted
     difference that is active in the library; 0 for none. A schedule that is found is ``minimised``.
     """
@@ -52,6 +53,7 @@ class Exploration:
     invariant: str = ""
     limit: int = 20_000
     seed: int | None = None
+    seconds: float | None = None
     segments: tuple[Segment, ...] = ()
     patience: float = PATIENCE
     plant: int = 0
@@ -59,12 +61,12 @@ class Exploration:
 
     def on_model(self) -> Subject:
         """The race on the model."""
-        return model_side(RACES[self.race].program, self.profile.without(*self.without), self.mode)
+        return model_side(race_called(self.race).program, self.profile.without(*self.without), self.mode)
 
     def request(self, task: Task) -> Request:
         """A task on the kernel's side of the race."""
         return Request(
-            program=RACES[self.race].program,
+            program=race_called(self.race).program,
             host=VM_MODES[self.mode].host(),
             reports_dirty=not self.profile.has(NO_PFN_DIRTY),
             patience=self.patience,
@@ -76,7 +78,7 @@ class Exploration:
 def explore_race(exploration: Exploration) -> Outcome:
     """Run schedules until one violates an invariant, or the limit is reached."""
     given = exploration
-    task = Task(EXPLORE, given.invariant, given.limit, given.seed, given.minimised)
+    task = Task(EXPLORE, given.invariant, given.limit, given.seed, given.seconds, minimised=given.minimised)
     return _perform(given, task)
 
 

@@ -6,39 +6,34 @@ The current variant of a race must violate no invariant, a historic variant the 
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conformance.differential.unjudged import once, unjudged
-from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
+from conformance.differential.unjudged import once
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.changes import CHANGES, Change
 from conformance.model.changes import RACES as RACING_CHANGES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
-from conformance.races.diagram import as_html, as_text
-from conformance.races.invariants import NO_CRASH
-from conformance.races.race import RACES, SIDES, Historic, Race, label_of, library_without, races
-from conformance.races.race_file import RaceFile
+from conformance.races.catalogue import races
+from conformance.races.judging import SCHEDULES, Finding, RaceTask, judged, variant_name
+from conformance.races.race import RACES, SIDES, Race, library_without
 from conformance.races.run_exploration import Exploration, Outcome, explore_race
 from conformance.sandbox.processes import Ended
 from conformance.workers import workers
 
-__all__ = ["LIMITS", "Finding", "RacePlan", "change_named", "run"]
+__all__ = ["LIMITS", "RacePlan", "change_named", "run"]
 
 LIMITS = (
     "Memory is sequentially consistent here; the host's memory management, the processor with its TLB, and "
     "interrupts are ours. Threads switch only before accesses to memory that they share."
 )
 """The limits of what a race can show, printed after each run."""
-
-SCHEDULES = 20_000
-"""The default number of schedules of a race."""
 
 Progress = Callable[[str], None]
 Advance = Callable[[Result], None]
@@ -64,62 +59,6 @@ class RacePlan:
     jobs: int = 2
     current: bool = True
     """Whether the current variants are explored, or only the historic ones."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A schedule that was found or replayed, with its diagram. ``series`` is the kernel's."""
-
-    race_file: RaceFile
-    outcome: Outcome
-    title: str
-    series: str | None = None
-
-    def diagram(self) -> list[str]:
-        """The lines of the diagram."""
-        return as_text(self.outcome.threads, self.outcome.interactions, dict(self.outcome.sptes), self._end)
-
-    def page(self) -> str:
-        """The diagram as an HTML page."""
-        return as_html(
-            self.title, self.outcome.threads, self.outcome.interactions, dict(self.outcome.sptes), self._end
-        )
-
-    def lines(self) -> list[str]:
-        """The lines of the race file, the diagram after the schedule."""
-        return self.race_file.lines(self.diagram())
-
-    def text(self) -> str:
-        """The text of the race file."""
-        return "\n".join(self.lines()) + "\n"
-
-    @property
-    def _end(self) -> str:
-        violation = self.outcome.violation
-        if violation is None:
-            return "no invariant is violated"
-        # "broken" stands in golden race files.
-        return f"broken: {violation.invariant}: {violation.how}"
-
-
-def _name(race: str, historic: Historic | None) -> str:
-    return f"{race} without {historic.label}" if historic is not None else race
-
-
-@dataclass(frozen=True)
-class _Task:
-    """An exploration; with a ``historic`` variant the invariant of that must be violated, else none."""
-
-    exploration: Exploration
-    side: str
-    historic: Historic | None
-    series: str | None
-    arguments: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of this variant in reports."""
-        return _name(self.exploration.race, self.historic)
 
 
 def change_named(name: str) -> Change:
@@ -155,7 +94,7 @@ def run(
     reports: list[KernelReport] = []
     found: list[Finding] = []
     selectors = expand(list(plan.kernels))
-    pending: list[_Task] = []
+    pending: list[RaceTask] = []
     try:
         with workers(plan.jobs) as pool:
             for selector in selectors:
@@ -163,16 +102,14 @@ def run(
                 report, tasks = _prepare(selector, plan, chosen, without, progress)
                 reports.append(report)
                 pending = list(tasks)
-                running: list[tuple[_Task, Future[Outcome]]] = [
+                running: list[tuple[RaceTask, Future[Outcome]]] = [
                     (task, pool.submit(explore_race, task.exploration)) for task in tasks
                 ]
                 progress(f"{report.title}: exploring")
                 for task, future in running:
                     outcome = future.result()
                     pending.remove(task)
-                    shown = outcome.violation is not None and outcome.segments
-                    finding = _find(task, outcome) if shown else None
-                    result = _judged(task, outcome, finding)
+                    result, finding = judged(task, outcome)
                     report.results.append(result)
                     if finding is not None:
                         found.append(finding)
@@ -192,7 +129,7 @@ def run(
 
 def _prepare(
     selector: str, plan: RacePlan, chosen: Sequence[Race], without: tuple[Change, ...], progress: Progress
-) -> tuple[KernelReport, list[_Task]]:
+) -> tuple[KernelReport, list[RaceTask]]:
     """A kernel's report, with SKIPs only so far, and the tasks to explore."""
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
@@ -205,7 +142,7 @@ def _prepare(
     except BuildError as error:
         return KernelReport.unopened(selector, plan.patches, error=str(error)), []
     profile = profile_of(kernel.release)
-    tasks: list[_Task] = []
+    tasks: list[RaceTask] = []
     for race in chosen:
         absent = race.absent(profile)
         if absent:
@@ -230,7 +167,7 @@ def _of_race(
     without: tuple[Change, ...],
     report: KernelReport,
     progress: Progress,
-) -> Iterator[_Task]:
+) -> Iterator[RaceTask]:
     """The tasks for all variants and modes of a race on one side; SKIPs go into the report."""
     modes = [mode for mode in race.modes if not plan.modes or mode in plan.modes]
     if side not in race.sides:
@@ -250,7 +187,7 @@ def _of_race(
         seed=plan.seed,
     )
     for mode in modes if plan.current else ():
-        yield _Task(replace(base, mode=mode), side, None, kernel.series, arguments)
+        yield RaceTask(replace(base, mode=mode), side, None, kernel.series, arguments)
     if plan.patches or without:
         return
     for historic in race.historic:
@@ -259,7 +196,7 @@ def _of_race(
         own = [mode for mode in modes if not historic.modes or mode in historic.modes]
         why = historic.inapplicable(profile, str(kernel.series) if side == "kvm" else None)
         if why:
-            name = _name(race.name, historic)
+            name = variant_name(race.name, historic)
             report.results.append(Result(name, side, side, "-", Verdict.SKIP, reason=why))
             continue
         old = base
@@ -269,76 +206,4 @@ def _of_race(
             old = replace(old, without=(historic.change,))
         for mode in own:
             exploration = replace(old, mode=mode, invariant=historic.invariant.name)
-            yield _Task(exploration, side, historic, kernel.series, arguments)
-
-
-def _find(task: _Task, outcome: Outcome) -> Finding:
-    """A violation with all that is needed to replay it."""
-    exploration = task.exploration
-    violation = outcome.violation
-    assert violation is not None
-    without = task.historic.label if task.historic else " ".join(map(label_of, exploration.without))
-    race_file = RaceFile(
-        race=exploration.race,
-        on=task.side,
-        mode=exploration.mode,
-        without=without,
-        breaks=violation.invariant,
-        segments=outcome.segments,
-    )
-    return Finding(race_file, outcome, f"{task.name}, {exploration.mode}, on {task.side}", task.series)
-
-
-def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
-    """The result of a task.
-
-    PASS if a historic variant violated its invariant, and if the current variant violated none; else FAIL.
-    """
-    exploration, explored, violation = task.exploration, outcome.explored, outcome.violation
-
-    def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:
-        return Result(
-            task.name,
-            task.side,
-            task.side,
-            exploration.mode,
-            verdict,
-            explored.schedules,
-            explored.seconds,
-            reason,
-            found,
-            explored.numbers if violation is None and not outcome.trouble and not outcome.lacking else None,
-        )
-
-    if outcome.lacking is not None:
-        return unjudged(result(Verdict.ERROR, ""), outcome.lacking)
-    if outcome.trouble:
-        return result(Verdict.ERROR, outcome.trouble)
-    expected = task.historic.invariant.name if task.historic is not None else None
-    if violation is None and expected is not None:
-        return result(Verdict.FAIL, f"no schedule violates '{expected}': {explored.bounds}")
-    if violation is None:
-        return result(Verdict.PASS, f"no invariant is violated: {explored.bounds}")
-    if violation.invariant == expected:
-        return result(Verdict.PASS, f"violates '{expected}', as it must: {violation.how}")
-    words = ["explore", "run", exploration.race, "--on", task.side]
-    words += ["--mode", exploration.mode, *task.arguments]
-    words += [word for one in exploration.without for word in ("--without", label_of(one))]
-    words += ["--schedules", str(exploration.limit)] if exploration.limit != SCHEDULES else []
-    words += ["--seed", str(exploration.seed)] if exploration.seed is not None else []
-    again = shlex.join(["conformance", *words])
-    return result(
-        Verdict.FAIL,
-        f"'{violation.invariant}' is violated, after {explored.schedules} schedules",
-        Counterexample(
-            inputs={},
-            decoded={},
-            kernel={violation.invariant: violation.how},
-            model={violation.invariant: "holds under every schedule"},
-            again=again,
-            crash=violation.how if violation.invariant == NO_CRASH.name else None,
-            steps=tuple(map(str, outcome.segments)),
-            details=tuple(finding.diagram()) if finding is not None else (),
-            sides=("kernel" if task.side == "kvm" else "model", "invariant"),
-        ),
-    )
+            yield RaceTask(exploration, side, historic, kernel.series, arguments)

@@ -26,15 +26,17 @@ EXPLORE, REPLAY, TRACE = "explore", "replay", "trace"
 class Task:
     """A task.
 
-    EXPLORE runs up to ``limit`` schedules, random ones if there is a ``seed``, until one violates
-    ``invariant``, or any invariant if that is empty; the schedule is ``minimised``. REPLAY runs the
-    ``segments``. TRACE runs the ``choices``, a prefix of a schedule, for its diagram.
+    EXPLORE runs up to ``limit`` schedules, random ones if there is a ``seed``, for ``seconds`` at most if
+    there are any, until one violates ``invariant``, or any invariant if that is empty; the schedule is
+    ``minimised``. REPLAY runs the ``segments``. TRACE runs the ``choices``, a prefix of a schedule, for its
+    diagram.
     """
 
     kind: str
     invariant: str = ""
     limit: int = 0
     seed: int | None = None
+    seconds: float | None = None
     minimised: bool = True
     segments: tuple[Segment, ...] = ()
     choices: tuple[int, ...] = ()
@@ -72,7 +74,7 @@ def perform(task: Task, subject: Subject) -> Outcome:
 
 
 def _explored(task: Task, subject: Subject) -> Outcome:
-    explored = explore(subject, task.limit, task.seed, INVARIANTS.get(task.invariant))
+    explored = explore(subject, task.limit, task.seed, INVARIANTS.get(task.invariant), task.seconds)
     violation = explored.violation
     if violation is None:
         return Outcome(explored, tuple(subject.threads))

@@ -150,7 +150,8 @@ def _is_possible(explored: Explored, task: Task) -> bool:
         )
     searched = explored.bounded + explored.beyond
     if task.seed is not None:
-        return explored.random == task.limit and not (explored.exhausted or explored.differing or searched)
+        enough = explored.random == task.limit or (task.seconds is not None and explored.random < task.limit)
+        return enough and not (explored.exhausted or explored.differing or searched)
     if explored.exhausted:
         return 0 < explored.differing <= task.limit and not (searched or explored.random)
     return explored.differing <= task.limit and searched + explored.random <= task.limit

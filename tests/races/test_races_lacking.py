@@ -19,9 +19,9 @@ from conformance.oracles.lacking import Lacking
 from conformance.races import server
 from conformance.races.explorer import Explored, Violation
 from conformance.races.invariants import NO_CRASH
+from conformance.races.judging import RaceTask, judged
 from conformance.races.race import RACES
 from conformance.races.run_exploration import Exploration, Outcome, explore_race
-from conformance.races.run_races import _judged, _Task
 
 NAME, MODE = "fault_against_release", "ept-ad"
 EXPLORED = {
@@ -133,24 +133,24 @@ def test_no_process_for_a_race_is_a_lack(monkeypatch, exploration):
 
 def test_a_crash_is_not_the_expected_violation_of_a_historic_variant(exploration):
     historic = RACES[NAME].historic[0]
-    task = _Task(exploration, "kvm", historic, "6.1", ())
+    task = RaceTask(exploration, "kvm", historic, "6.1", ())
     for invariant, verdict in ((historic.invariant.name, Verdict.PASS), (NO_CRASH.name, Verdict.FAIL)):
         explored = Explored(differing=1, violation=Violation(invariant, "so", (0,)))
-        assert _judged(task, Outcome(explored), None).verdict is verdict
+        assert judged(task, Outcome(explored))[0].verdict is verdict
 
 
 def test_a_crash_before_the_race_began_is_a_difference(exploration):
-    task = _Task(exploration, "kvm", None, "6.1", ())
+    task = RaceTask(exploration, "kvm", None, "6.1", ())
     explored = Explored(
         differing=1, violation=Violation(NO_CRASH.name, "broke off, before the race began", ())
     )
-    result = _judged(task, Outcome(explored, RACES[NAME].threads), None)
+    result, _ = judged(task, Outcome(explored, RACES[NAME].threads))
     assert result.verdict is Verdict.FAIL and result.counterexample is not None
     assert result.counterexample.crash == "broke off, before the race began"
 
 
 def test_a_lack_is_an_error_in_the_report(exploration):
-    task = _Task(exploration, "kvm", None, "6.1", ())
-    result = _judged(task, Outcome(lacking=Lacking("nothing stands in for foo")), None)
+    task = RaceTask(exploration, "kvm", None, "6.1", ())
+    result, _ = judged(task, Outcome(lacking=Lacking("nothing stands in for foo")))
     assert isinstance(result, Unjudged) and result.verdict is Verdict.ERROR
     assert (result.counterexample, result.explored) == (None, None)
