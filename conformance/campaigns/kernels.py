@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Campaigns of kernels: a unit judges one version of the archive by the profile of the version before it.
+"""Campaigns of kernels: a unit judges one version of the archive by the profile of the one before it.
 
-Every function and story is compared with the model that has the changes which the version before has, as the
-registry says. Where that does not fit, the changes are looked for that explain it, as `identify` does.
+The version before is that of the same series; the first one of a series is judged by its own profile.
+Functions and stories are compared with the model that has the changes of that version, as the registry says.
+Where it does not fit, the changes are looked for that explain it, as `identify` does.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from conformance.kernels.archive import ascending
 from conformance.kernels.catalogue import catalogue
 from conformance.kernels.compilers import using
 from conformance.kernels.releases import series_of
+from conformance.kernels.selector import parse_debian
 from conformance.kernels.tools import quiet
 from conformance.model.changes import CHANGES, Change
 from conformance.model.profiles import Profile, profile_of
@@ -54,17 +56,17 @@ class Standing(Wording):
 
 @dataclass(frozen=True)
 class Kernels:
-    """Every version that the archive has, of some ``series`` or, without any, of all."""
+    """The versions of the archive. ``only``: those with these numbers, which may be incomplete, as 6.1."""
 
     order: Order
-    series: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     name = "kernels"
     compiles = True
 
     @property
     def definition(self) -> dict[str, Any]:
         """What the campaign is about, as plain data; versions may be added to the archive."""
-        return {"compiler": self.order.compiler, "series": [*self.series]}
+        return {"compiler": self.order.compiler, "only": [*self.only]}
 
     def units(self) -> Sequence[Unit]:
         """The versions, a first one of each series, then a second one, and so on. Raises ConformanceError."""
@@ -110,16 +112,19 @@ class Kernels:
                 return [*judge.rows(questions), *(judge.unplayed(*one) for one in unplayed)]
 
     def _pairs(self) -> list[tuple[str, str]]:
-        """Each version with the one before it; "" for the first one."""
-        versions = ascending(offer.version for offer in catalogue(Cache(), quiet))
-        there = dict.fromkeys(map(series_of, versions))
-        for name in self.series:
-            if name not in there:
+        """Each version with the one before it; "" for the first one of a series."""
+        named = [parse_debian(number, number) for number in self.only]
+        groups: dict[str, list[str]] = {}
+        for version in ascending(offer.version for offer in catalogue(Cache(), quiet)):
+            groups.setdefault(series_of(version), []).append(version)
+        pairs = [pair for group in groups.values() for pair in zip(group, ["", *group], strict=False)]
+        for one in named:
+            if not any(one.covers(version) for version, _ in pairs):
                 raise ConformanceError(
-                    f"The archive has no kernel of the series {name}. It has {', '.join(there)}."
+                    f"The archive has no kernel {one.version}. It has the series {', '.join(groups)}; "
+                    "'conformance kernels list --archive' lists every version."
                 )
-        pairs = zip(versions, ["", *versions], strict=False)
-        return [pair for pair in pairs if not self.series or series_of(pair[0]) in self.series]
+        return [pair for pair in pairs if not named or any(one.covers(pair[0]) for one in named)]
 
 
 @dataclass(frozen=True)

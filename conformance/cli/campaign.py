@@ -265,15 +265,16 @@ def commits(ctx: click.Context, range_: str, tree: str, budget: float, **given: 
 
 
 @campaign.command("kernels")
-@click.argument("series", nargs=-1, metavar="[SERIES]...")
+@click.argument("only", nargs=-1, metavar="[VERSION]...")
 @means_options("campaign-kernels")
 @click.pass_context
-def kernels_(ctx: click.Context, series: tuple[str, ...], **given: Any) -> None:
+def kernels_(ctx: click.Context, only: tuple[str, ...], **given: Any) -> None:
     """Judge every version that the archive has by the profile of the version before it.
 
     Each property and story is compared with the model that has the changes of the version before. If that
-    does not fit, the changes that explain it are looked for, as 'identify' does. SERIES is one such as 6.1;
-    without any, all are judged. With --resume, versions that are new in the archive are added.
+    does not fit, the changes that explain it are looked for, as 'identify' does. VERSION is one such as
+    6.1.187-1, or the beginning of several, such as 6.1; without any, all are judged. With --resume, versions
+    that are new in the archive are added.
 
     Exit status: 0 every version is as its number says, 1 one is not, 2 could not be judged.
     """
@@ -281,7 +282,7 @@ def kernels_(ctx: click.Context, series: tuple[str, ...], **given: Any) -> None:
     def kind(order: Order) -> Kind:
         from conformance.campaigns.kernels import Kernels
 
-        return Kernels(order, series)
+        return Kernels(order, only)
 
     ctx.exit(_report(_carried_out(kind, given | {"seed": 0}), {}))
 

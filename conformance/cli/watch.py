@@ -173,6 +173,7 @@ def _task(base: str, out: Path, gate: Gate, jobs: int, plan: dict[str, Any], pro
     """How series are judged and where reports go."""
     from conformance.campaigns.unit import suite_version
     from conformance.kernels.compilers import chosen
+    from conformance.kernels.opening import allowed_fuzz
     from conformance.reports import review_mail
     from conformance.reports import series as series_report
     from conformance.reports import watch as summary
@@ -201,7 +202,8 @@ def _task(base: str, out: Path, gate: Gate, jobs: int, plan: dict[str, Any], pro
         file("index.html").write(summary.page(watched))
         file("index.json").write(summary.render(watched))
 
-    given = json.dumps([plan, gate.fail_on.value, gate.strict, compiler.text], default=str, sort_keys=True)
+    setup = [plan, gate.fail_on.value, gate.strict, compiler.text, allowed_fuzz()]
+    given = json.dumps(setup, default=str, sort_keys=True)
     return Task(base, suite_version(), given, gate, judged, write, keep)
 
 

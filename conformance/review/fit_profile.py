@@ -141,12 +141,13 @@ def explanation(questions: Sequence[Question], before: Profile, after: Profile) 
 
     With all of them flipped ``before`` answers them so; with one left out, it does not.
     """
-    asked = {change for question in questions for change in question.answer(before).asked}
-    asked |= {change for question in questions for change in question.answer(after).asked}
-    needed = _in_order((before.changes ^ after.changes) & asked)
+    needed = _in_order(before.changes ^ after.changes)
     for change in [*needed]:
         left = [one for one in needed if one is not change]
-        if not misfits(questions, flipped(before, *left)):
+        profile, asking = flipped(before, *left), flipped(before, *needed)
+        # The others answer as they did.
+        dependent = (one for one in questions if change in one.answer(asking).asked)
+        if all(one.answer(profile).misfit is None for one in dependent):
             needed = left
     return needed
 
