@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -108,8 +109,9 @@ def watch(
     with _claimed(out), watching() as (progress, _):
         entries = recall(out)
         base = _resolved(onto)
+        task = _task(base, out, gate, jobs, plan, progress)
         open_kernel(base, progress=progress)
-        watcher = Watcher(box, _task(base, out, gate, jobs, plan, progress), entries)
+        watcher = Watcher(box, task, entries)
         watched = watcher.look(last=once)
         while not once:
             progress(f"waiting for mails in {source}")
@@ -138,6 +140,9 @@ def _claimed(out: Path) -> Iterator[None]:
     """Claim the directory of the reports for this process, and make it. Raises ConformanceError."""
     from filelock import FileLock, Timeout
 
+    from conformance.review.watched import MEMORY
+
+    made = not out.exists()
     Folder("--out", out).check()
     lock = FileLock(out / "lock")
     try:
@@ -149,6 +154,8 @@ def _claimed(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if made and not (out / MEMORY).exists():
+            shutil.rmtree(out, ignore_errors=True)
         lock.release()
 
 
@@ -179,9 +186,11 @@ def _task(base: str, out: Path, gate: Gate, jobs: int, plan: dict[str, Any], pro
     from conformance.reports import watch as summary
     from conformance.review.comparing import comparing
     from conformance.review.judging_series import judge
+    from conformance.review.watched import MEMORY
     from conformance.review.watching import Task
 
     compiler = chosen()
+    comparing("", progress, **plan)  # What does not exist is refused before mails are read.
 
     def file(name: str) -> Destination:
         return Destination("--out", out / name)
@@ -200,7 +209,7 @@ def _task(base: str, out: Path, gate: Gate, jobs: int, plan: dict[str, Any], pro
 
     def keep(watched: Watched) -> None:
         file("index.html").write(summary.page(watched))
-        file("index.json").write(summary.render(watched))
+        file(MEMORY).write(summary.render(watched))
 
     setup = [plan, gate.fail_on.value, gate.strict, compiler.text, allowed_fuzz()]
     given = json.dumps(setup, default=str, sort_keys=True)
