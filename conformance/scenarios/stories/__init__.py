@@ -23,6 +23,7 @@ from conformance.scenarios.stories import (  # isort: skip
     guest_huge_pages,
     shadow_life,
     nested_guests,
+    corners,
 )
 from conformance.scenarios.story import STORIES
 
@@ -31,6 +32,7 @@ __all__ = [
     "address_spaces",
     "aging",
     "clear_dirty",
+    "corners",
     "dirty_logging",
     "edges",
     "edges_of_the_log",
