@@ -43,8 +43,8 @@ class RootInfo(NamedTuple):
 NO_ROLE = KvmMmuPageRole(0)
 """The role of a root before the MMU was initialised."""
 
-NO_ROOT = RootInfo(None, 0)
-"""KVM_MMU_ROOT_INFO_INVALID."""
+NO_ROOT = RootInfo(None, (1 << 64) - 1)
+"""KVM_MMU_ROOT_INFO_INVALID. Its pgd stays when a dummy root takes its place."""
 
 
 @dataclass(eq=False)
