@@ -7,6 +7,7 @@ from conformance.races.stories import (  # noqa: F401
     guest_entries,
     invalidation,
     memslots,
+    rmap_aging,
     rmaps,
     shadow_paging,
     tables,

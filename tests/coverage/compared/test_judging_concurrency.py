@@ -23,13 +23,14 @@ ITER = "arch/x86/kvm/mmu/tdp_iter.h"
 
 COMPARE, LOCK = "compare and exchange split", "lock dropped"
 OUT = Outcome.OUT_OF_REACH.value
-ZAP = "dirty_lost_in_a_zap"
+ZAP, AGING = "dirty_lost_in_a_zap", "dirty_lost_in_rmap_aging"
 
 MUTANTS = [
     # The file, the function, the operator, the race, the outcome, the invariant that is violated.
     (TDP, "tdp_mmu_set_spte_atomic", COMPARE, "two_vcpus_install_one_table", "compared", "nothing complains"),
     (MMU, "mmu_try_to_unsync_pages", LOCK, "two_tables_unsync_at_once", "compared", "nothing complains"),
     (ITER, "kvm_tdp_mmu_write_spte_atomic", "exchange split", ZAP, "compared", "dirty frames are told"),
+    (MMU, "mmu_spte_age", "atomic bit operation split", AGING, "compared", "dirty frames are told"),
     (MMU, "kvm_mmu_change_mmu_pages", LOCK, ZAP, "survived", ""),
     (MMU, "walk_shadow_page_lockless_begin", "barrier dropped", "walk_against_zapping", OUT, ""),
     (MMU, "mmu_try_to_unsync_pages", "barrier dropped", "two_tables_unsync_at_once", "equivalent", ""),
