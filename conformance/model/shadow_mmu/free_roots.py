@@ -8,7 +8,7 @@ from conformance.model.shadow_mmu.lookup import is_obsolete_sp
 from conformance.model.shadow_mmu.shadow_walk import pae_root_page
 from conformance.model.shadow_mmu.zap import InvalidList, kvm_mmu_commit_zap_page, kvm_mmu_prepare_zap_page
 from conformance.model.tdp_mmu.root_list import kvm_tdp_mmu_put_root
-from conformance.model.vm.kvm_mmu import KVM_MMU_NUM_PREV_ROOTS, NO_ROOT, KvmMmu
+from conformance.model.vm.kvm_mmu import KVM_MMU_NUM_PREV_ROOTS, KvmMmu, RootInfo
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.shadow_page import RootTable, ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Vm
@@ -49,7 +49,7 @@ def kvm_mmu_free_roots(vm: Vm, mmu: KvmMmu, roots_to_free: int) -> None:
     with vm.mmu_lock.held(shared=of_tdp_mmu and vm.k.has(ROOTS_FREED_SHARED)):
         for number in previous:
             _free_root_page(vm, mmu.prev_roots[number].root, invalid_list)
-            mmu.prev_roots[number] = NO_ROOT
+            mmu.prev_roots[number] = RootInfo(None, mmu.prev_roots[number].pgd)
         if current:
             _free_current(vm, mmu, invalid_list)
         kvm_mmu_commit_zap_page(vm, invalid_list)

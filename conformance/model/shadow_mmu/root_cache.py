@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from conformance.model.changes import CACHE_OF_ALL_ROOTS, NEW_PGD_FLUSHES_NOTHING
 from conformance.model.shadow_mmu.free_roots import KVM_MMU_ROOT_CURRENT, kvm_mmu_free_roots
-from conformance.model.vm.kvm_mmu import KVM_MMU_NUM_PREV_ROOTS, NO_ROOT, KvmMmu, RootInfo
+from conformance.model.vm.kvm_mmu import KVM_MMU_NUM_PREV_ROOTS, KvmMmu, RootInfo
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.role import KvmMmuPageRole
 from conformance.model.vm.shadow_page import RootTable, ShadowPage
@@ -101,7 +101,8 @@ def _find_without_current(mmu: KvmMmu, pgd: int, role: KvmMmuPageRole) -> bool:
     """Search the cache, and take the root out of it that matches."""
     for number, root in enumerate(mmu.prev_roots):
         if is_root_usable(root, pgd, role):
-            mmu.root, mmu.pgd = root
-            mmu.prev_roots[number:] = [*mmu.prev_roots[number + 1 :], NO_ROOT]
+            _swap(mmu, number)
+            left = RootInfo(None, mmu.prev_roots[-1].pgd)
+            mmu.prev_roots[number:] = [*mmu.prev_roots[number + 1 :], left]
             return True
     return False
