@@ -26,6 +26,7 @@ _REASONS = {
     ),
     "only reclaim ages pages with a flush": ("clear_flush_young",),
     "what asks whether a page was used ages it before": ("test_young",),
+    "the host's own reclaim takes the marks of pages, and sets them": ("take_marks",),
     "the host calls .change_pte() only to map another page": ("change_pte",),
     "the agent's guest runs no guest of its own": ("enter_l2", "leave_l2", "invept"),
     "the emulated processor has no INVPCID": ("invpcid",),

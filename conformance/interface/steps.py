@@ -107,6 +107,11 @@ _TABLE = (
         "collapse", "the host collapses the 2M range around a page into a huge page, as khugepaged does",
         (_PAGE,), weight=2,
     ),
+    Kind(
+        "take_marks",
+        "the host clears KVM's marks on a page that it maps: 1 if it was marked dirty, plus 2 if accessed",
+        (_PAGE,), weight=0,
+    ),
     Kind("notifier_start", "an MMU notifier invalidation of a range begins", (_PAGE, _NPAGES)),
     Kind("notifier_end", "the invalidation that began for this range ends", (_PAGE, _NPAGES), weight=3),
     Kind("change_pte", ".change_pte() of a present page, wrapped in an invalidation", (_PAGE,)),

@@ -83,6 +83,16 @@ LEAF_FLUSH_RULE = Change(
     effect="leaf_spte_change_needs_tlb_flush() exists; the rule itself is unchanged.",
 )
 
+RELEASE_MARKS_ACCESSED = Change(
+    commit="8e1c69149f27",
+    title="KVM: Avoid pfn_to_page() and vice versa when releasing pages",
+    since="6.0",
+    effect=(
+        "Releasing a page of the host that was not written marks it accessed, so that every fault does, also "
+        "one that has to be retried; before, only an SPTE that lost Accessed did."
+    ),
+)
+
 NO_PFN_DIRTY = Change(
     commit="aa85986e7150",
     title="KVM: x86/mmu: Mark folio dirty when creating SPTE, not when zapping/modifying",

@@ -74,6 +74,12 @@ def collapse(vm: SteppedVm, page: int) -> list[int]:
 
 
 @step
+def take_marks(vm: SteppedVm, page: int) -> list[int]:
+    """Clear the marks that KVM has left on a page; return 1 if it was marked dirty, plus 2 if accessed."""
+    return [vm.host.take_marks(page)]
+
+
+@step
 def notifier_start(vm: SteppedVm, page: int, npages: int) -> list[int]:
     """Call only the MMU notifier's invalidate_range_start()."""
     vm.host.notifier.invalidate_range_start(page, page + npages)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.model.changes import RETRY_BEFORE_FAULTIN, RETRY_IF_SLOT_INVALID
 from conformance.model.page_fault.mmio_fault import kvm_handle_noslot_fault
 from conformance.model.page_fault.stale import mmu_invalidate_retry
+from conformance.model.vm.host_marks import kvm_release_faultin_page
 from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.vm import KvmVcpu, Vm
@@ -40,6 +41,7 @@ def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, access: int)
         return RetPf.EFAULT
     fault.pfn, fault.map_writable = pfn_and_writable
     if vm.k.has(RETRY_BEFORE_FAULTIN) and mmu_invalidate_retry(vm, slot, fault):
+        kvm_release_faultin_page(vm, fault.pfn, fault.map_writable, unused=True)
         return RetPf.RETRY
     return RetPf.CONTINUE
 

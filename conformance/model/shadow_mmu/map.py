@@ -7,6 +7,7 @@ from conformance.model.changes import (
     FAULT_STATISTICS,
     INVALIDATION_RANGE,
     LOCAL_FLUSHES_GONE,
+    NO_PFN_DIRTY,
     NX_ACCOUNTED_WITHOUT_PAGING,
     OVERWRITTEN_IN_DIRECT_MMU_WARNS,
     PREFETCH_KEEPS_PRESENT,
@@ -214,7 +215,8 @@ def kvm_mmu_prefetch_sptes(vm: Vm, vcpu: KvmVcpu, gfn: int, sptep: Sptep, nr_pag
     pfns = vm.host.get_user_pages_fast_only(slot.host_page(gfn), nr_pages)
     for n, pfn in enumerate(pfns):
         mmu_set_spte(vm, vcpu, slot, Sptep(sptep.sp, sptep.at + n), access, gfn + n, pfn, None)
-        kvm_release_faultin_page(vm, pfn, writable=True, unused=False)
+        if vm.k.has(NO_PFN_DIRTY):
+            kvm_release_faultin_page(vm, pfn, writable=True, unused=False)
     return bool(pfns)
 
 

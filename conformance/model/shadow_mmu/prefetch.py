@@ -17,6 +17,7 @@ from conformance.model.shadow_mmu.map import (
     mmu_set_spte,
 )
 from conformance.model.spte.predicates import is_shadow_present_pte
+from conformance.model.vm.host_marks import kvm_release_faultin_page
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Vm
@@ -61,4 +62,5 @@ def prefetch_gpte(vm: Vm, vcpu: KvmVcpu, sptep: Sptep, gpte: int, *, no_dirty_lo
     if not pfns:
         return False
     mmu_set_spte(vm, vcpu, slot, sptep, access, gfn, pfns[0], None)
+    kvm_release_faultin_page(vm, pfns[0], writable=True, unused=False)
     return True

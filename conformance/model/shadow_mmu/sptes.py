@@ -79,9 +79,8 @@ def _volatile(k: Semantics, spte: int) -> bool:
 
 def _flush(vm: Vm, update: Update) -> bool:
     """Mark the host's pages as the change of an SPTE requires; return whether TLBs must be flushed."""
-    if vm.host.keeps_flags:
-        vm.host.flags.accessed.update({int(update.pfn_accessed)} - {0})
-        vm.host.flags.dirty.update({int(update.pfn_dirty)} - {0})
+    vm.host.flags.accessed.update({int(update.pfn_accessed)} - {0})
+    vm.host.flags.dirty.update({int(update.pfn_dirty)} - {0})
     return bool(update.value)
 
 

@@ -134,7 +134,8 @@ def handle_changed_spte(vm: Vm, entry: Entry, new_spte: int, shared: bool) -> No
     if was_leaf != is_leaf:
         vm.pages[level] += 1 if is_leaf else -1
     if was_leaf:
-        report_lost_bits(vm, old_spte, new_spte if is_present else None)
+        kept = is_present and spte_to_pfn(k, old_spte) == spte_to_pfn(k, new_spte)
+        report_lost_bits(vm, old_spte, new_spte if kept else None)
     if was_present and not was_leaf and (is_leaf or not is_present):
         child = vm.memory.child(old_spte, level)
         assert child is not None

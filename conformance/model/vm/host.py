@@ -52,10 +52,8 @@ class HostMemory:
     """Present entries by level, then by the number of the 4 KiB, 2 MiB or 1 GiB unit."""
     frames: Frames = field(default_factory=Frames)
     next_pfn: int = FIRST_PFN
-    compound: set[int] = field(default_factory=set)
-    """The frames of huge pages, by 2 MiB."""
-    keeps_flags: bool = False
-    """Whether ``flags`` is kept: only races look at it, and to find what an SPTE has lost takes time."""
+    compound: dict[int, int] = field(default_factory=dict)
+    """The first frame of the huge page that was allocated here, by 2 MiB."""
     flags: PageFlags = field(default_factory=PageFlags)
     wraps_change_pte: bool = True
     """Whether .change_pte is called between start and end of an invalidation."""
@@ -89,6 +87,28 @@ class HostMemory:
         assert found is not None
         entry, level = found
         return entry.pfn + (page & pages_per(level) - 1)
+
+    def take_marks(self, page: int) -> int:
+        """Clear KVM's marks on a page: 1 if it is marked dirty, plus 2 if accessed; -EINVAL if not present.
+
+        Those of a part of a huge page are the huge page's. The zero page is reserved and never marked.
+        """
+        if self.lookup(page) is None:
+            return -EINVAL
+        pfn = self.pfn_of(page)
+        if pfn == ZERO_PFN:
+            return 0
+        dirty, accessed = (
+            {one for one in marked if self._head_of(one) == self._head_of(pfn)}
+            for marked in (self.flags.dirty, self.flags.accessed)
+        )
+        self.flags.dirty -= dirty
+        self.flags.accessed -= accessed
+        return int(bool(dirty)) | int(bool(accessed)) << 1
+
+    def _head_of(self, pfn: int) -> int:
+        """The first frame of the huge page that a frame is part of; else the frame."""
+        return self.compound.get(pfn >> 9, pfn)
 
     def has_mapped(self, pfn: int) -> bool:
         """Whether the process has a page in a frame."""
@@ -232,7 +252,7 @@ class HostMemory:
             return None
         self.next_pfn = pfn + size
         if level > PG_LEVEL_4K:
-            self.compound.update(range(pfn >> 9, pfn + size >> 9))
+            self.compound.update(dict.fromkeys(range(pfn >> 9, pfn + size >> 9), pfn))
         return pfn
 
     def is_compound(self, pfn: int) -> bool:

@@ -156,7 +156,6 @@ class RacingMachine:
         for vcpu in vm.vcpus:
             vcpu.caches_upper_levels = True
         vm.host.wraps_change_pte = vm.k.has(CHANGE_PTE_WRAPPED)
-        vm.host.keeps_flags = True
         self.early = [machine.step(step, **given) for step, given in setup]
         if vm.reader is not None:
             raise ValueError("no reader can be left in the tables where threads race")

@@ -103,3 +103,22 @@ def test_merging_and_collapsing(host):
     assert host.lookup(0)[1] == 2
     assert host.ksm_merge(0) == EINVAL, "not a small page"
     assert host.collapse(600) == EINVAL
+
+
+def test_marks_are_taken_once_and_shared_by_the_parts_of_a_huge_page(host):
+    host.mmap(0, 512, True, 1)
+    host.mmap(512, 512, True, 2)
+    assert host.take_marks(0) == EINVAL, "nothing is mapped"
+    for page in (0, 1, 512):
+        host.touch(page, True)
+    host.flags.dirty |= {host.pfn_of(0), host.pfn_of(512 + 5)}
+    host.flags.accessed |= {host.pfn_of(0), host.pfn_of(1)}
+    assert [host.take_marks(page) for page in (0, 0, 1)] == [3, 0, 2]
+    assert [host.take_marks(page) for page in (512 + 7, 512 + 5)] == [1, 0]
+
+
+def test_the_zero_page_is_never_marked(host):
+    host.mmap(0, 1, True, 1)
+    host.touch(0, False)
+    host.flags.accessed.add(ZERO_PFN)
+    assert host.take_marks(0) == 0

@@ -5,6 +5,7 @@
  */
 #include <linux/kvm_host.h>
 #include "host/files.h"
+#include "host/marks.h"
 #include "host/notifiers.h"
 #include "host/operations.h"
 #include "interface.h"
@@ -154,6 +155,11 @@ HOST(ksm_merge, HOST_KSM_MERGE)
 HOST(collapse, HOST_COLLAPSE)
 HOST(change_pte, HOST_CHANGE_PTE)
 HOST(mremap, HOST_MREMAP)
+
+static noinline void take_marks(const struct take_marks_arguments *args)
+{
+	put_outcome(host_take_marks(args->page));
+}
 
 static noinline void notifier_start(const struct notifier_start_arguments *args)
 {

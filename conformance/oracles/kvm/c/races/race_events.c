@@ -3,6 +3,7 @@
 #include <linux/mm.h>
 #include <linux/kvm_host.h>
 #include "host/host.h"
+#include "host/marks.h"
 #include "racing.h"
 
 #define LENGTH_SHIFT	8
@@ -39,18 +40,6 @@ void race_event_bits(enum history_event event, u64 number, u64 first, const u64 
 	for (i = 0; i < nbits; i++)
 		if (bitmap[i / 64] >> i % 64 & 1)
 			race_event_more(first + i);
-}
-
-/* Its type differs by version. */
-static unsigned long *flags_of(struct page *page)
-{
-	return (unsigned long *)&page->flags;
-}
-
-/* KVM marks frames as accessed; kernels differ in whether they call a function for it. */
-void mark_page_accessed(struct page *page)
-{
-	*flags_of(page) |= BIT(PG_referenced);
 }
 
 /* Marks of the setup do not count. */
