@@ -44,6 +44,13 @@ details of guided lockstep; edges are those of the MMU's control flow to which g
     stories  base64 of the stories it adds to the corpus, as conformance.scenarios.packed has them
     found    the same with the shortened story that shows a difference, if there is one
 
+details of races of drawn programs:
+    drawn, explored, kept   how many programs were drawn, explored, and kept to be varied
+    edges                   how many edges they showed on the model
+    schedules               how many schedules were run, by side
+    violating               how many of them violated an invariant, by side and invariant
+    race_file               in the row of a finding: the text of the file for `conformance explore replay`
+
 A new version of this schema gets a new number; a file with another number is refused.
 """
 
