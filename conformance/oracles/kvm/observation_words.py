@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Decoding the words of an observation, which c/machine/state.c writes.
 
-A part whose words are unchanged is the same object again: whoever has compared it need not do so again.
+A part whose words are unchanged is the same object again, so that it is compared only once.
 """
 
 from __future__ import annotations
