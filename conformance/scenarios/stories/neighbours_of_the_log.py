@@ -16,6 +16,7 @@ from conformance.scenarios.stories.functions import (
     READ_LOG,
     SPLIT,
     WRITE_PROTECT,
+    ZAP_ROOTS,
 )
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, LOG, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import StoryBuilder, story
@@ -247,3 +248,26 @@ def split_beside_another_table(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M, kind=WRITE).claim("2M", lambda now: now.mapped(X2M).level == HUGE)
     log(vm, gfn=X2M, npages=X2M).claim("split again", lambda now: now.mapped(X2M).level == 1)
     vm.claim("the other one has its pages", lambda now: now.mapped(2 * X2M).pfn == now.mapped(X2M).pfn + X2M)
+
+
+@story(
+    source="arch/x86/kvm/mmu/tdp_mmu.c: __tdp_mmu_zap_root(), tdp_mmu_iter_cond_resched()",
+    about=(*ZAP_ROOTS, "tdp_mmu_iter_cond_resched"),
+    modes=TDP_MODES,
+)
+def memslot_deleted_while_yielding(vm: StoryBuilder) -> None:
+    """A logged memslot is deleted beside two others, far apart, by a walk that yields as often as it can.
+
+    The roots are zapped part by part, and a flush is not due at each of them.
+    """
+    vm.mmap(page=0, npages=48)
+    for slot in (0, 1, 2):
+        vm.set_memory_region(slot=slot, gfn=X1G * slot + GFN, npages=16, page=16 * slot, flags=LOG)
+        vm.access(gfn=X1G * slot + GFN, kind=WRITE)
+    vm.resched(on=1)
+    vm.set_memory_region(slot=1, gfn=X1G + GFN, npages=0, page=16)
+    vm.claim("nothing is mapped", lambda now: not now.leaves())
+    vm.resched(on=0)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=2 * X1G + GFN, kind=WRITE)
+    vm.claim("the others are mapped again", lambda now: len(now.leaves()) == 2)
+    vm.claim("and still logged", lambda now: now.dirty(slot=2) == {0})
