@@ -26,6 +26,8 @@ from conformance.scenarios.stories import (  # isort: skip
     shadow_life,
     nested_guests,
     corners,
+    corners_of_roots,
+    corners_of_tables,
 )
 from conformance.scenarios.story import STORIES
 
@@ -35,6 +37,8 @@ __all__ = [
     "aging",
     "clear_dirty",
     "corners",
+    "corners_of_roots",
+    "corners_of_tables",
     "dirty_logging",
     "edges",
     "edges_of_the_log",
