@@ -61,9 +61,9 @@ OPERAND = VA + (1 << 21)
     ],
 )
 def invpcid_of_the_oldest_of_four(vm: StoryBuilder) -> None:
-    """A guest has four PCIDs, and flushes an address of the first, then all of it: the others are left alone.
+    """A guest has four PCIDs, and flushes an address of one, and then all of the one that it used first.
 
-    One of the others has an unsync table, which is not read before its own PCID is flushed.
+    The latter has an unsync table, which is not read before that. The others are left alone.
     """
     tables = guest(vm, data=[0x10, 0x20], aliases=16)
     tables.map(VA, 0x10, READY)
@@ -85,8 +85,8 @@ def invpcid_of_the_oldest_of_four(vm: StoryBuilder) -> None:
     vm.claim("both map the old page still", lambda now: now.shadow.rmap(0x10).sptes == 2)
     vm.set_cr3(value=others[2].cr3 | 4 | NO_FLUSH)
     vm.enter().claim("three are kept", lambda now: all(root for root, _ in now.shadow.vcpu().prev_roots))
-    vm.invpcid(type=INVPCID["context"], address=OPERAND).claim(
-        "the first one goes",
+    vm.store(gfn=DESCRIPTOR, value=2).invpcid(type=INVPCID["context"], address=OPERAND).claim(
+        "that one goes",
         lambda now: [bool(root) for root, _ in now.shadow.vcpu().prev_roots].count(True) == 2,
     )
 
