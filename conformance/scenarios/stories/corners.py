@@ -351,7 +351,7 @@ def table_within_a_page_of_1g(vm: StoryBuilder) -> None:
     mutants=[
         Mutant(
             "an unsync page that two entries lead to is synchronized twice",
-            Substitution(MMU_C, "for (i=0; i < pvec->nr; i++)", "for (i=1; i < pvec->nr; i++)"),
+            Substitution(MMU_C, "if (pvec->page[i].sp == sp)", "if (0)", function="mmu_pages_add"),
             "shadow",
         ),
     ],
@@ -492,8 +492,8 @@ def absent_entry_of_pae_names_no_memory(vm: StoryBuilder) -> None:
             "below the roots of a PAE guest nothing is synchronized",
             Substitution(
                 MMU_C,
-                "sp = spte_to_child_sp(root);\n\t\t\tmmu_sync_children(vcpu, sp, true);",
-                "sp = spte_to_child_sp(root);",
+                "sp = to_shadow_page(root);\n\t\t\tmmu_sync_children(vcpu, sp, true);",
+                "sp = to_shadow_page(root);",
                 "6.1",
                 function="kvm_mmu_sync_roots",
             ),
