@@ -66,6 +66,8 @@ class DrawnProgram:
             for word in words:
                 if word not in self.of.words(name):
                     return f"{name} has no word {word[:40]!r}; {_one_of(self.of.words(name))}"
+            if early := [word for word in words[:-1] if self.of.words(name)[word].last]:
+                return f"{early[0]} must be the last word of {name}"
         if names != [name for name in known if name in names]:
             return f"its threads must differ and come in the order {', '.join(known)}"
         once = [word for name, words in self.threads for word in words if self.of.words(name)[word].once]

@@ -2,7 +2,8 @@
 """The settings of drawn programs: a setup each, and words for the steps that its threads may take.
 
 A setting is legal whatever its threads do in which order: every word may come after every other, in any
-interleaving. Guests access the gfns A and B, which are neighbours; words of B end in 2.
+interleaving, but for those that end their thread. Guests access the gfns A and B, which are neighbours; words
+of B end in 2.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ SLOT_1, PAGE_1 = 0x10000, 0x40
 class Word:
     """A word: the steps that it stands for. Guests' steps are those of the thread's vCPU.
 
-    ``until`` is the change that removed what it does, ``once``: it comes once in a program at most.
+    ``until`` is the change that removed what it does, ``once``: it comes once in a program at most, ``last``:
+    no other word of its thread comes after it. A memslot that is deleted is not made again: the invariants
+    know a memslot by its number.
     """
 
     steps: tuple[tuple[str, Mapping[str, int]], ...]
     until: Change | None = None
     once: bool = False
+    last: bool = False
 
     def append_to(self, thread: Steps, vcpu: int | None) -> None:
         """Append the steps to a thread."""
@@ -125,7 +129,7 @@ _RCU = {"grace": _word("grace_period")}
 
 def _region(slot: int, gfn: int, npages: int, page: int, flags: int = 0) -> Word:
     given = {"slot": slot, "gfn": gfn, "npages": npages, "page": page, "flags": flags}
-    return _word("set_memory_region", **given)
+    return Word((("set_memory_region", given),), last=not npages)
 
 
 _DELETE = _region(0, 0x100, 0, 0)

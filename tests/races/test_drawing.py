@@ -49,10 +49,11 @@ def words():
     """Programs with all words of each thread of each setting, against a vCPU that reads."""
     for setting in SETTINGS.values():
         for thread in setting.names[1:]:
-            every = [*setting.words(thread)]
-            for at in range(0, len(every), MOST_WORDS):
-                threads = (("vcpu0", ("read",)), (thread, tuple(every[at : at + MOST_WORDS])))
-                yield DrawnProgram(setting.name, threads)
+            known = setting.words(thread)
+            every = [word for word in known if not known[word].last]
+            groups = [every[at : at + MOST_WORDS] for at in range(0, len(every), MOST_WORDS)]
+            for group in (*groups, *([word] for word in known if known[word].last)):
+                yield DrawnProgram(setting.name, (("vcpu0", ("read",)), (thread, tuple(group))))
 
 
 @pytest.mark.parametrize("program", [*words()], ids=str)
@@ -99,6 +100,7 @@ def test_simpler_programs_lack_a_thread_or_a_word():
         ("logged/vcpu0.read", "it needs two threads"),
         ("logged/vcpu0.read/guest.read", "there is no thread 'guest'"),
         ("logged/vcpu0.read/host.jump", "host has no word 'jump'"),
+        ("logged/vcpu0.read/user.delete.log-off", "delete must be the last word of user"),
         ("logged/vcpu0/host.age", "vcpu0 has 0 words"),
         ("logged/host.age/vcpu0.read", "in the order vcpu0, vcpu1, host, user"),
         ("logged/vcpu0.read/vcpu0.read", "must differ"),
