@@ -296,5 +296,5 @@ def memory_of_smm_beside_l2(vm: StoryBuilder) -> None:
     tables.map(GPA, 0x10)
     enters(vm, tables)
     vm.execute(address=GPA, kind=READ).claim("read", lambda now: now.executed.end == End.DONE)
-    vm.touch(page=0x1000, write=1)
-    vm.madvise_dontneed(page=0x1000).claim("no complaint", lambda now: not now.events)
+    vm.touch(page=0x1001, write=1)
+    vm.madvise_dontneed(page=0x1001).claim("no complaint", lambda now: not now.events)
