@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conformance.cli.options import (
+    DEFAULT,
     Seconds,
     budget_option,
     cc_option,
@@ -49,7 +50,13 @@ _FROM = re.compile(rb"^(>*From )", re.MULTILINE)
 
 @click.command()
 @click.argument("source", metavar="MAILDIR|MBOX|-")
-@click.option("--onto", metavar="SEL", required=True, help="The kernel that series are applied to.")
+@click.option(
+    "--onto",
+    metavar="SEL",
+    default=DEFAULT,
+    show_default=True,
+    help="The kernel that series are applied to.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

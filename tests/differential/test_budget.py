@@ -173,7 +173,8 @@ def test_threads_are_not_waited_for_at_the_time_limit():
 
 
 def test_a_patch_that_the_time_limit_cut_off_could_not_be_judged():
-    parts = [SimpleNamespace(title=f"patch {n}", claim=None) for n in range(3)]
+    mail = SimpleNamespace(diff=b"", message_id="")
+    parts = [SimpleNamespace(title=f"patch {n}", claim=None, mail=mail) for n in range(3)]
     series = SimpleNamespace(parts=parts, notes=("a note",), incomplete=())
     first = Judged("patch 0", reason=UNCONCERNED)
     told = cut_short(series, "6.1", [first], "not reached: the time limit of 3 s ended")

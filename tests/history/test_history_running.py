@@ -55,6 +55,9 @@ def judged(monkeypatch):
             drift=None,
             notes=(),
             compiler=compiler,
+            commit="",
+            patches=(),
+            fingerprint=selector,
         )
 
     monkeypatch.setattr(run_reverts, "open_kernel", open_kernel)
