@@ -55,6 +55,11 @@ class Time(Seconds):
         return super().read(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
 
 
+def time_option(name: str, default: str, words: str) -> Callable[[Command], Command]:
+    """An option that takes a time."""
+    return click.option(name, type=Time(), default=default, show_default=True, metavar="TIME", help=words)
+
+
 @click.group()
 def campaign() -> None:
     """Carry out many units of work on Dask, and report what they found.
@@ -98,22 +103,8 @@ def means_options(out: str) -> Callable[[Command], Command]:
 @campaign.command()
 @kernel_options
 @mode_option
-@click.option(
-    "--budget",
-    type=Time(),
-    default="10m",
-    show_default=True,
-    metavar="TIME",
-    help="Computing time, of all workers together.",
-)
-@click.option(
-    "--unit",
-    type=Time(),
-    default="30s",
-    show_default=True,
-    metavar="TIME",
-    help="The time of one unit: one mode of one kernel from one seed.",
-)
+@time_option("--budget", "10m", "Computing time, of all workers together.")
+@time_option("--unit", "30s", "The time of one unit: one mode of one kernel from one seed.")
 @click.option(
     "--uniform",
     is_flag=True,
@@ -200,22 +191,8 @@ def mutants(ctx: click.Context, at: tuple[str, ...], operators: tuple[str, ...],
 @campaign.command()
 @kernel_options
 @mode_option
-@click.option(
-    "--budget",
-    type=Time(),
-    default="20m",
-    show_default=True,
-    metavar="TIME",
-    help="Computing time, of all workers together.",
-)
-@click.option(
-    "--unit",
-    type=Time(),
-    default="20s",
-    show_default=True,
-    metavar="TIME",
-    help="The time of one unit: one race, or drawn programs of one mode.",
-)
+@time_option("--budget", "20m", "Computing time, of all workers together.")
+@time_option("--unit", "20s", "The time of one unit: one race, or drawn programs of one mode.")
 @seed_option(0)
 @means_options("campaign-races")
 @click.pass_context
