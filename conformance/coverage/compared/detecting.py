@@ -206,8 +206,8 @@ class Detector:
         """What a story shows of a mutant in the state that KVM keeps, if its observations are the same."""
         if self.keeping is None or self._dies(name, mode) or not self._reaches(number, name, mode):
             return NOTHING
-        before = self._kept(name, mode)
         try:
+            before = self._kept(name, mode)
             for at, (_, after) in enumerate(self._played(name, mode, number, kept=True)):
                 if after is not None and after.digest != before[at]:
                     return Sight(Seen.KEPT, f"step {at + 1}: {self._fact(name, mode, at, after)}")

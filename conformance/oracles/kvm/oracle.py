@@ -158,10 +158,7 @@ class KvmOracle:
 
         Takes the place of the last observation. Raises KernelDied, Lacking.
         """
-        found: list[bytes] = []
-        self._converse(lambda server: found.append(server.coverage()))
-        bits = np.unpackbits(np.frombuffer(found[0], np.uint8), bitorder="little")
-        return frozenset(np.flatnonzero(bits).tolist())
+        return self._counted(_numbers)
 
     def _need(self) -> Server:
         if self._server is None or not self._alive:
@@ -176,3 +173,9 @@ class KvmOracle:
             self._alive = False
             self.close()
             raise
+
+
+def _numbers(bitmap: bytes) -> frozenset[int]:
+    """The numbers of the bits that are set."""
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")
+    return frozenset(np.flatnonzero(bits).tolist())
