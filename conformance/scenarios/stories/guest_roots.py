@@ -683,3 +683,36 @@ def root_gets_a_memslot(vm: StoryBuilder) -> None:
     vm.claim("still no shadow page", lambda now: not now.shadow.pages())
     reads(vm, VA, 0x10, "read by the guest's own tables")
     vm.claim("its root is shadowed", lambda now: now.shadow.page(tables.root, 4).root_count == 1)
+
+
+@story(
+    source="mmu.c: mmu_alloc_shadow_roots() returns before it notes the PGD of a dummy root",
+    about=("mmu_alloc_shadow_roots", "kvm_mmu_get_dummy_root", "cached_root_find_and_keep_current"),
+    modes=SHADOW,
+    since=DUMMY_ROOT,
+    mutants=[
+        Mutant(
+            "the PGD of a dummy root is noted",
+            Substitution(
+                MMU_C,
+                "mmu->root.hpa = kvm_mmu_get_dummy_root();\n\t\treturn 0;",
+                "mmu->root.hpa = kvm_mmu_get_dummy_root();\n\t\tgoto set_root_pgd;",
+                "7.3",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def cr3_outside_of_memory(vm: StoryBuilder) -> None:
+    """A guest loads CR3 with a root outside of its memory, and then with the old one again.
+
+    The dummy root keeps the PGD of the slot of prev_roots that the first load made current: none was there.
+    """
+    tables = guest(vm, data=[0x10])
+    tables.map(VA, 0x10, READY)
+    tables.run()
+    reads(vm, VA, 0x10, "read by tables in memory")
+    vm.set_cr3(value=0x800000)
+    vm.execute(address=VA, kind=READ).claim("no tables", lambda now: now.exception == (14, 0, VA))
+    vm.set_cr3(value=tables.cr3)
+    reads(vm, VA, 0x10, "read by tables in memory again")
