@@ -170,7 +170,8 @@ def _check_address(address: str) -> None:
 @contextlib.contextmanager
 def _local(jobs: int) -> Iterator[str]:
     """The address of a scheduler with ``jobs`` worker processes on this machine."""
-    settings = {"distributed.worker.daemon": False}
+    # Dask samples what its workers execute, a hundred times a second, for its dashboard.
+    settings = {"distributed.worker.daemon": False, "distributed.worker.profile.enabled": False}
     with temporary("campaign") as place, dask.config.set(settings):
         # Threads and processes that are started here inherit the mask: signals are for the command alone.
         with signals_blocked():

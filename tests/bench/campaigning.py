@@ -30,9 +30,9 @@ from conformance.workers import Workers, workers
 __all__ = ["campaigning"]
 
 MODE = "ept-ad"
-SECONDS = 2.0
+SECONDS = 5.0
 """Of a unit."""
-UNITS = 5
+UNITS = 4
 """For each worker, in one repetition."""
 DOUBLE, SHARE = 1.8, 0.05
 """What two workers should do at least of what one does; what the engine may add to a unit's time."""
