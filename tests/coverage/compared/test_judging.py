@@ -138,8 +138,15 @@ def test_races_come_last(judged):
 def test_races_come_sooner_if_a_mutant_is_of_concurrency(judged):
     _, asked = judged({RACE: DIFFERS}, operator="lock dropped")
     assert ("first_write", "ept-ad") in asked and ("first_write", "npt") not in asked
-    verdict, asked = judged({("first_read", "npt"): DIFFERS}, operator="lock dropped")
-    assert verdict.by == ("stories", "first_read", "npt") and (RACE, "npt") in asked
+    verdict, asked = judged({("first_read", "legacy-ept-ad"): DIFFERS}, operator="lock dropped")
+    assert verdict.by == ("stories", "first_read", "legacy-ept-ad") and (RACE, "npt") in asked
+
+
+def test_a_mutant_of_concurrency_is_played_once_for_each_mmu_and_not_compared_in_what_is_kept(judged):
+    verdict, asked = judged(kept={"first_read": KEPT}, operator="lock dropped")
+    assert verdict.outcome is Outcome.SURVIVED
+    modes = ["ept-ad", "legacy-ept-ad"]
+    assert [mode for name, mode, *_ in asked if name == "first_read"] == modes
 
 
 def test_another_order_of_accesses_is_out_of_reach(judged):
