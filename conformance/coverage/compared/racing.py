@@ -12,7 +12,7 @@ from conformance.races.run_exploration import Exploration, Outcome, explore_race
 
 __all__ = ["SCHEDULES", "RaceDetector"]
 
-SCHEDULES = 200
+SCHEDULES = 400
 """Inequivalent schedules of a race in a mode; if these are not all, as many with few preemptions follow."""
 
 

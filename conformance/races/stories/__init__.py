@@ -4,8 +4,10 @@
 from conformance.races.race import RACES
 from conformance.races.stories import (  # noqa: F401
     dirty_log,
+    freeing,
     guest_entries,
     invalidation,
+    logging_on,
     memslots,
     rmap_aging,
     rmaps,

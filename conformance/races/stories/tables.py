@@ -62,6 +62,22 @@ def two_vcpus_split_one_huge_page(at: RaceBuilder) -> None:
     at.last.get_dirty_log(slot=0).grace_period().destroy()
 
 
+@race(source="tdp_mmu.c: tdp_mmu_link_sp(), account_huge_nx_page()", vcpus=2, nx_huge_pages=1)
+def two_vcpus_list_tables_to_recover(at: RaceBuilder) -> None:
+    """Two vCPUs execute in different huge pages, and each adds its table to those to be recovered.
+
+    They hold mmu_lock for read: a spinlock guards the list and its length.
+    """
+    at.first.mmap(page=0, npages=3 * X2M, level=HUGE)
+    at.first.set_memory_region(slot=0, gfn=X2M, npages=3 * X2M, page=0)
+    at.first.access(vcpu=0, gfn=X2M, kind=FETCH).enter(vcpu=1)
+    for vcpu in range(2):
+        at.thread(f"vcpu{vcpu}").access(vcpu=vcpu, gfn=(2 + vcpu) * X2M, kind=FETCH)
+    for _ in range(3):
+        at.last.recover_nx_huge_pages()
+    at.last.enter().grace_period().destroy()
+
+
 CALL_RCU = "call_rcu(&sp->rcu_head, tdp_mmu_free_sp_rcu_callback);"
 FREED_AT_ONCE = Substitution(TDP_C, CALL_RCU, "tdp_mmu_free_sp_rcu_callback(&sp->rcu_head);")
 

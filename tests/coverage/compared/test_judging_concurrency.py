@@ -21,9 +21,12 @@ MMU = "arch/x86/kvm/mmu/mmu.c"
 TDP = "arch/x86/kvm/mmu/tdp_mmu.c"
 ITER = "arch/x86/kvm/mmu/tdp_iter.h"
 
-COMPARE, LOCK = "compare and exchange split", "lock dropped"
+COMPARE, LOCK, SHARED = "compare and exchange split", "lock dropped", "read lock instead of write lock"
 OUT = Outcome.OUT_OF_REACH.value
+EXCLUDED = "statement outside of a lock"
 ZAP, AGING = "dirty_lost_in_a_zap", "dirty_lost_in_rmap_aging"
+ON, ON_WITH_PML = "logging_on_against_release", "logging_on_against_release_with_pml"
+OFF, FLOOD = "logging_off_against_release", "flood_cleared_against_zapping"
 
 MUTANTS = [
     # The file, the function, the operator, the race, the outcome, the invariant that is violated.
@@ -31,6 +34,14 @@ MUTANTS = [
     (MMU, "mmu_try_to_unsync_pages", LOCK, "two_tables_unsync_at_once", "compared", "nothing complains"),
     (ITER, "kvm_tdp_mmu_write_spte_atomic", "exchange split", ZAP, "compared", "dirty frames are told"),
     (MMU, "mmu_spte_age", "atomic bit operation split", AGING, "compared", "dirty frames are told"),
+    (MMU, "kvm_mmu_slot_leaf_clear_dirty", LOCK, ON_WITH_PML, "compared", "nothing crashes"),
+    (MMU, "kvm_mmu_slot_remove_write_access", LOCK, ON, "compared", "nothing crashes"),
+    (MMU, "kvm_mmu_zap_collapsible_sptes", LOCK, OFF, "compared", "nothing crashes"),
+    (MMU, "get_mmio_spte", LOCK, "mmio_walk_against_zapping", "compared", "nothing complains"),
+    (MMU, "shadow_page_table_clear_flood", LOCK, FLOOD, "compared", "nothing crashes"),
+    (MMU, "mmu_alloc_shadow_roots", LOCK, "root_freed_against_lookup", "compared", "nothing crashes"),
+    (MMU, "direct_page_fault", SHARED, "two_vcpus_link_one_page", "compared", "nothing crashes"),
+    (TDP, "tdp_mmu_link_sp", EXCLUDED, "two_vcpus_list_tables_to_recover", "compared", "nothing complains"),
     (MMU, "kvm_mmu_change_mmu_pages", LOCK, ZAP, "survived", ""),
     (MMU, "walk_shadow_page_lockless_begin", "barrier dropped", "walk_against_zapping", OUT, ""),
     (MMU, "mmu_try_to_unsync_pages", "barrier dropped", "two_tables_unsync_at_once", "equivalent", ""),
@@ -52,7 +63,8 @@ def tasks(kernel):
     found = {}
     for number, (file, function, operator, race, *_) in enumerate(MUTANTS, 1):
         every = concurrency_changes((kernel.root / "src" / file).read_bytes())
-        change = next(one for one in every if (one.function, one.operator) == (function, operator))
+        # Of the locks of a function, the write lock comes last.
+        *_, change = (one for one in every if (one.function, one.operator) == (function, operator))
         found[number] = Task(number, file, change, (("races", race),))
     return found
 
