@@ -7,6 +7,7 @@ import pytest
 
 from conformance.campaigns import survivors as module
 from conformance.campaigns.survivors import Explained, Survivor, explained, survivors
+from conformance.coverage.compared.concurrency import CONCURRENCY
 from conformance.coverage.compared.operators import OPERATORS
 from conformance.errors import ConformanceError
 
@@ -17,7 +18,7 @@ def test_the_table_can_be_read():
     for entry in survivors():
         assert entry.functions and entry.reason.strip()
         assert entry.before or entry.after or entry.operators, f"{entry.functions}: all mutants are meant"
-        assert set(entry.operators) <= set(OPERATORS)
+        assert set(entry.operators) <= {*OPERATORS, *CONCURRENCY}
 
 
 def test_an_entry_is_about_the_mutants_that_have_all_its_texts():
