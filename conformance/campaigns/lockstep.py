@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import json
-import warnings
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-from hypothesis.errors import HypothesisDeprecationWarning
 
 from conformance.campaigns.patches import paths_of
 from conformance.campaigns.unit import Order, Row, Unit
@@ -96,10 +93,7 @@ class Lockstep:
             return [replace(skipped, reason=absent)]
         if self.guided:
             return [self._guided(ready, kind, unit)]
-        with warnings.catch_warnings():
-            # Threads of Dask use the module random, which Hypothesis takes for a use by what it draws.
-            warnings.filterwarnings("ignore", "Do not use the `random` module", HypothesisDeprecationWarning)
-            walked = judge_walk(ready, kind, given["seed"], given["seconds"])
+        walked = judge_walk(ready, kind, given["seed"], given["seconds"])
         return [Row.of(title, version, walked.result)]
 
     def _guided(self, ready: Ready, kind: Walk, unit: Unit) -> Row:

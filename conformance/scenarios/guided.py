@@ -24,7 +24,7 @@ from conformance.oracles.lacking import Lacking
 from conformance.scenarios.comparing import Incomparable, Match
 from conformance.scenarios.corpus import Corpus, Entry
 from conformance.scenarios.drawing import WORD, Scene, options_of
-from conformance.scenarios.lockstep import LENGTHS, Walked, drawn, taken
+from conformance.scenarios.lockstep import Walked, drawn, taken, words_of_story
 from conformance.scenarios.modes import PML_MODES
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.states import states_of
@@ -111,7 +111,7 @@ class _Walk:
 
     def _draw(self) -> None:
         """Play a story that is drawn from nothing."""
-        opening, *words = (self._rng.getrandbits(8 * WORD) for _ in range(self._rng.randint(*LENGTHS)))
+        opening, words = words_of_story(self._rng)
         self._play(self._options(), partial(drawn, opening=opening, words=words))
 
     def _vary(self) -> None:
