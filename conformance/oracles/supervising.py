@@ -15,6 +15,7 @@ that follows. See conversing.py for the other end.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import mmap
 import os
@@ -78,6 +79,8 @@ def supervise(serve: Callable[[Channel, list[Any]], None]) -> NoReturn:
     rules = seccomp.for_kernel_code(KERNEL_CODE, OPENS, PARTLY) if seccomp.available() else b""
     # The parent may be gone, or stop listening: that shows on CONTROL.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # A collection in a forked process would write to, and so copy, every page that has an object.
+    gc.freeze()
     with os.fdopen(control, "rb", buffering=0, closefd=False) as lines:
         for line in iter(lines.readline, b""):
             nonce, *words = json.loads(line)
