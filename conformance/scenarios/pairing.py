@@ -112,6 +112,8 @@ class Pairing:
         """Whether the shadow pages are the same ones, in the same order, and what refers to them agrees."""
         if here is None or there is None:
             return here is there
+        if self._known(here, there):
+            return True
         if here.counters != there.counters or here.rmaps != there.rmaps:
             return False
         if len(here.pages) != len(there.pages) or len(here.vcpus) != len(there.vcpus):
@@ -121,7 +123,7 @@ class Pairing:
             return False
         if not all(self._same_tlb(one.tlb, other.tlb) for one, other in vcpus):
             return False
-        self._agreed.update({id(one): (one, other) for one, other in (*pages, *vcpus)})
+        self._agreed.update({id(one): (one, other) for one, other in (*pages, *vcpus, (here, there))})
         return True
 
     def _unknown(self, here: Sequence[_View], there: Sequence[_View]) -> list[tuple[_View, _View]]:

@@ -74,9 +74,10 @@ def _state(vm: Vm) -> State:
 
 
 def _vcpu(vcpu: KvmVcpu, places: dict[int, int]) -> VcpuView:
-    other = sum([REQUEST_BITS.get(request, 0) for request in vcpu.requests])
+    requests = vcpu.requests
+    other = sum([REQUEST_BITS.get(request, 0) for request in requests]) if requests else 0
     root = places.get(id(vcpu.root_mmu.root), -1)
-    return VcpuView(root, int(Request.TLB_FLUSH in vcpu.requests), other, vcpu.flushes, int(vcpu.smm))
+    return VcpuView(root, int(Request.TLB_FLUSH in requests), other, vcpu.flushes, int(vcpu.smm))
 
 
 def _slots(vm: Vm) -> list[SlotView]:
@@ -90,6 +91,8 @@ def _slots(vm: Vm) -> list[SlotView]:
 
 def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
     """The translations by roots of the TDP MMU, which are no shadow pages."""
+    if not vcpu.tlb:
+        return []
     rows = [
         (places.get(id(root), -1), gfn, level, entry.pfn, entry.rights, int(entry.dirty))
         for (root, level, gfn), entry in vcpu.tlb.items()
@@ -108,7 +111,7 @@ def _root(vm: Vm, root: KvmMmuPage) -> RootView:
 
 def _retired(vm: SteppedVm) -> list[RetiredTable]:
     """The tables that are retired and wait for a grace period."""
-    retired = sorted([_retired_table(vm, table) for table in vm.memory.retired])
+    retired = sorted([_retired_table(vm, table) for table in vm.memory.retired]) if vm.memory.retired else []
     if vm.retired_shown != retired:
         vm.retired_shown = retired
     return vm.retired_shown

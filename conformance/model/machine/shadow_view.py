@@ -21,6 +21,9 @@ from conformance.model.vm.vm import Vm
 __all__ = ["shadow_view"]
 
 _COUNTERS = attrgetter(*Counters._fields)
+_COUNT = attrgetter("count")
+_PLACE = attrgetter("as_id", "id", "base_gfn", "npages", "page")
+_FIRST = itemgetter(0)
 _SHOWN = itemgetter(
     "role",
     "invalid",
@@ -37,15 +40,21 @@ _SHOWN = itemgetter(
 
 
 def shadow_view(vm: SteppedVm) -> ShadowView | None:
-    """The state of shadow paging; None while the VM uses the TDP MMU alone."""
+    """The state of shadow paging; None while the VM uses the TDP MMU alone.
+
+    It is the same object again while it is unchanged.
+    """
     if vm.tdp_mmu_enabled and not vm.has_run_l2:
         return None
-    return ShadowView(
+    view = ShadowView(
         Counters._make(_COUNTERS(vm.shadow)),
         [paging_view(vcpu) for vcpu in vm.vcpus],
         [_page(vm, sp) for sp in [*vm.shadow.active_mmu_pages, *_zapped_roots(vm)]],
         _rmaps(vm),
     )
+    if vm.shadow_shown != view:
+        vm.shadow_shown = view
+    return vm.shadow_shown
 
 
 def _zapped_roots(vm: Vm) -> list[ShadowPage]:
@@ -53,20 +62,22 @@ def _zapped_roots(vm: Vm) -> list[ShadowPage]:
     roots: list[KvmMmuPage | None] = []
     for vcpu in vm.vcpus:
         for mmu in (vcpu.root_mmu, vcpu.guest_mmu):
-            roots += [mmu.root, *[root for root, _ in mmu.prev_roots], *_pae_roots(vm, mmu.pae_root)]
+            roots += (mmu.root, *map(_FIRST, mmu.prev_roots))
+            if mmu.pae_root is not None:
+                roots += _pae_roots(vm, mmu.pae_root)
     shadow_pages = [root for root in dict.fromkeys(roots) if isinstance(root, ShadowPage)]
     return [root for root in shadow_pages if peek(root, "invalid")]
 
 
-def _pae_roots(vm: Vm, pae_root: RootTable | None) -> list[KvmMmuPage | None]:
-    sptes = pae_root.entries.values() if pae_root is not None else ()
+def _pae_roots(vm: Vm, pae_root: RootTable) -> list[KvmMmuPage | None]:
+    sptes = pae_root.entries.values()
     return [vm.memory.by_serial.get((spte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT) for spte in sptes]
 
 
 def _page(vm: Vm, sp: ShadowPage) -> ShadowPageView:
     """The page; the same object again while it is unchanged, since most pages are unchanged by most steps."""
     now = _SHOWN(vars(sp))  # As peek(): observing is no access.
-    parents = len(sp.parent_ptes)
+    parents = sp.parent_ptes.count
     if sp.shown is not None and sp.shown[0] == now and sp.shown[1] == parents:
         seen: ShadowPageView = sp.shown[2]
         return seen
@@ -104,12 +115,11 @@ def _rmaps(vm: SteppedVm) -> list[RmapView]:
     """What is kept per gfn and level of each memslot, where it is not 0; the same object if unchanged."""
     shadow = vm.shadow
     slots = [slot for memslots in vm.memslots for slot in memslots.slots.values()]
-    places = [(slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.page) for slot in slots]
-    sptes = {key: len(sptes) for key, sptes in shadow.rmaps.items()}
-    now = (places, sptes, shadow.disallow_lpage, shadow.gfn_write_track)
+    sptes = dict(zip(shadow.rmaps, map(_COUNT, shadow.rmaps.values()), strict=True))
+    # As dicts, which are compared faster than Counters.
+    now = ([*map(_PLACE, slots)], sptes, dict(shadow.disallow_lpage), dict(shadow.gfn_write_track))
     if vm.rmaps_shown[0] != now:
-        kept = (places, sptes, copy(shadow.disallow_lpage), copy(shadow.gfn_write_track))
-        vm.rmaps_shown = kept, _rmaps_of(vm, slots, sptes)
+        vm.rmaps_shown = now, _rmaps_of(vm, slots, sptes)
     return vm.rmaps_shown[1]
 
 

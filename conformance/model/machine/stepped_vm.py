@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.interface.observation import RetiredTable, RmapView
+from conformance.interface.observation import RetiredTable, RmapView, ShadowView
 from conformance.model.tdp_mmu.reader import Reader
 from conformance.model.vm.vm import Vm
 
@@ -27,3 +27,5 @@ class SteppedVm(Vm):
     """What the last observation has shown of retired tables, kept by the observation."""
     rmaps_shown: tuple[Any, list[RmapView]] = field(default=(None, []), repr=False)
     """The same of reverse maps, with what it was made from."""
+    shadow_shown: ShadowView | None = field(default=None, repr=False)
+    """The same of shadow paging as a whole."""

@@ -79,7 +79,7 @@ def kvm_zap_all_rmap_sptes(vm: Vm, slot: KvmMemorySlot, rmap: PteList) -> bool:
     had_any = bool(rmap)
     for sptep in rmap:
         mmu_spte_clear_track_bits(vm, sptep)
-    rmap.descriptors.clear()
+    rmap.clear()
     return had_any
 
 

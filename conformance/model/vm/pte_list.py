@@ -39,9 +39,11 @@ class PteList:
         self.grows_at_head = k.has(PTE_LIST_GROWS_AT_HEAD)
         self.size = PTE_LIST_EXT if k.has(LONGER_PTE_LISTS) else 3
         self.descriptors: list[list[Sptep]] = []
+        self.count = 0
+        """The number of SPTEs."""
 
     def __len__(self) -> int:
-        return sum(map(len, self.descriptors))
+        return self.count
 
     def __iter__(self) -> Iterator[Sptep]:
         """The SPTEs in the order of a walk, which are those that were there when the walk began."""
@@ -49,6 +51,7 @@ class PteList:
 
     def add(self, sptep: Sptep) -> None:
         """Add an SPTE (pte_list_add())."""
+        self.count += 1
         descriptors = self.descriptors
         searched = descriptors[:1] if self.grows_at_head else descriptors
         for descriptor in searched:
@@ -64,7 +67,13 @@ class PteList:
                 filler = self.descriptors[0] if self.grows_at_head else descriptor
                 descriptor[descriptor.index(sptep)] = filler[-1]
                 filler.pop()
+                self.count -= 1
                 if not filler:
                     self.descriptors.remove(filler)
                 return
         raise ValueError("the SPTE is in no list")
+
+    def clear(self) -> None:
+        """Remove all SPTEs."""
+        self.descriptors.clear()
+        self.count = 0

@@ -53,8 +53,7 @@ def read_observation(raw: bytes, events: list[str]) -> Observation:
     roots = [_root(rest.record(_ROOT + 1, _ENTRY)) for _ in rest.counted()]
     retired = _retired(rest.rows(_RETIRED))
     memory = _memory(rest.rows(_WORD))
-    shadow = read_shadow(rest)
-    rest.end()
+    shadow = read_shadow(rest.left())
     return Observation(outcome, events, state, vcpus, tlb, slots, roots, retired, memory, shadow)
 
 

@@ -39,10 +39,16 @@ _ENTRY = len(PageEntry._fields)
 _RMAP = len(RmapView._fields)
 
 
-def read_shadow(words: Words) -> ShadowView | None:
-    """The state of shadow paging; None if the machine has none."""
-    if not words.word():
-        return None
+@lru_cache(maxsize=16)
+def read_shadow(raw: bytes) -> ShadowView | None:
+    """The state of shadow paging, from its words, with which an observation ends; None if there is none."""
+    words = Words(raw)
+    view = _shadow(words) if words.word() else None
+    words.end()
+    return view
+
+
+def _shadow(words: Words) -> ShadowView:
     counters = Counters._make(words.take(len(Counters._fields)))
     vcpus = [_paging(words.record(_VCPU, _TRANSLATION)) for _ in words.counted()]
     pages = [_page(words.record(_HEADER, _ENTRY)) for _ in words.counted()]

@@ -58,6 +58,10 @@ class Words:
         """As many numbers as the list that begins here has elements, whatever their size."""
         return range(self.word())
 
+    def left(self) -> bytes:
+        """The words that have not been read."""
+        return self._raw[8 * self.at :]
+
     def end(self) -> None:
         """Raise ValueError unless all words have been read, and no more."""
         if self.at != len(self._words):
