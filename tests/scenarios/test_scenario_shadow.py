@@ -76,6 +76,14 @@ def test_serial_numbers_are_paired_and_order_counts():
     assert not Pairing().same(seen(shadow(1)), seen(shadow(1), [MemoryWord(1, 0, 5)]))
 
 
+def test_a_state_that_has_agreed_is_known_by_the_object_that_shows_it():
+    pairing, one, other = Pairing(), shadow(1), shadow(7)
+    assert pairing.same(seen(one), seen(other)) and pairing.same(seen(one), seen(other))
+    assert not pairing.same(seen(one), seen(shadow(7, at=6))), "the other side has changed"
+    assert not pairing.same(seen(shadow(1, at=6)), seen(other)), "this side has changed"
+    assert not pairing.same(seen(one), seen(other, [MemoryWord(1, 0, 5)])), "something else has changed"
+
+
 def test_translations_of_roots_are_compared_without_their_numbers():
     def with_roots(view, *roots):
         tlb = tuple(sorted(ShadowTlbEntry(root, 0, 5, 1, 0x10, 3, 0) for root in roots))

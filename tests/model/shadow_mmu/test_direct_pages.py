@@ -141,6 +141,18 @@ def test_a_deleted_memslot_leaves_nothing_but_the_obsolete_root():
     assert machine.step("enter", vcpu=0).shadow.pages[0].role.invalid == 0
 
 
+def test_the_state_of_shadow_paging_is_the_same_object_while_it_is_unchanged():
+    machine = Machine(profile_of((6, 1)), VM_MODES["legacy-npt"])
+    machine.step("mmap", page=0, npages=16, writable=1, level=1)
+    machine.step("set_memory_region", slot=0, as_id=0, gfn=0, npages=16, page=0, flags=0)
+    first = machine.step("access", vcpu=0, gfn=1, kind=2).shadow
+    assert machine.step("touch", page=9, write=1).shadow is first
+    mapped = machine.step("access", vcpu=0, gfn=2, kind=2).shadow
+    assert mapped.rmaps != first.rmaps and mapped.pages != first.pages
+    discarded = machine.step("madvise_dontneed", page=0, npages=16).shadow
+    assert discarded.rmaps != mapped.rmaps
+
+
 @pytest.mark.parametrize("release", RELEASES, ids=str)
 def test_lists_of_sptes_keep_what_is_added_whatever_is_removed(release):
     rng, kept = random.Random(0), []
@@ -155,6 +167,8 @@ def test_lists_of_sptes_keep_what_is_added_whatever_is_removed(release):
         assert all(0 < len(one) <= PTE_LIST_EXT for one in listed.descriptors)
         if release != (6, 1):
             assert all(len(one) == PTE_LIST_EXT for one in listed.descriptors[1:])
+    listed.clear()
+    assert not [*listed] and not listed
 
 
 def test_the_newest_descriptor_comes_first_since_6_4():
