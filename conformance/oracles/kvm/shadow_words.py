@@ -41,7 +41,7 @@ _RMAP = len(RmapView._fields)
 
 @lru_cache(maxsize=16)
 def read_shadow(raw: bytes) -> ShadowView | None:
-    """The state of shadow paging, from its words, with which an observation ends; None if there is none."""
+    """The state of shadow paging, read from the words with which an observation ends; None without one."""
     words = Words(raw)
     view = _shadow(words) if words.word() else None
     words.end()
