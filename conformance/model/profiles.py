@@ -16,6 +16,7 @@ from conformance.model.changes import (
     CR0_WP_REFRESHED,
     DUMMY_ROOT_NOT_WALKED,
     FLUSH_IF_LINKED,
+    INVLPG_CANONICAL_BY_HOST,
     MMIO_CACHE_OF_ADDRESS_SPACE,
     NESTED_ROOTS_KEPT,
     RACES,
@@ -61,6 +62,7 @@ BACKPORTS = (
     Backport(
         UNSYNC_SKIP_IFF_LEAF, "6.12.2", "seen from 6.12.95 on; 6.12.2 is a guess by the date of 6.1.120"
     ),
+    Backport(INVLPG_CANONICAL_BY_HOST, "6.12.41", "the announcement of Linux 6.12.41"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.1.191", "Debian's changelog of 6.1.192-1, ChangeLog-6.1.191"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.12.114", "Debian's changelog of 6.12.115-1, ChangeLog-6.12.114"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.12", "Debian's changelog of 7.2.12-1, ChangeLog-7.2.12"),

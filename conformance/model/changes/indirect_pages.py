@@ -79,6 +79,16 @@ INVLPG_SYNCS_SPTE = Change(
     ),
 )
 
+INVLPG_CANONICAL_BY_HOST = Change(
+    commit="9245fd6b8531",
+    title="KVM: x86: model canonical checks more precisely",
+    since="6.13",
+    effect=(
+        "INVLPG and INVPCID take an address that is canonical with as many bits as the host can translate, "
+        "57 with LA57; before, with as many as the guest's paging translates."
+    ),
+)
+
 SYNC_CHECKS_ROLE = Change(
     commit="2640b0865395",
     title="KVM: x86/mmu: WARN and zap SP when sync'ing if MMU role mismatches",

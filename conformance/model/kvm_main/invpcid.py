@@ -40,7 +40,7 @@ def kvm_handle_invpcid(vm: Vm, vcpu: KvmVcpu, type: int, address: int) -> int:
     enabled = bool(vcpu.cr4 & CR4_PCIDE)
     if pcid >> 12 or (type in (INDIV_ADDR, SINGLE_CTXT) and pcid and not enabled):
         return 1
-    if type == INDIV_ADDR and not is_noncanonical_address(vcpu, linear):
+    if type == INDIV_ADDR and not is_noncanonical_address(vm, vcpu, linear):
         kvm_mmu_invpcid_gva(vm, vcpu, linear, pcid)
     elif type == SINGLE_CTXT:
         (kvm_invalidate_pcid if vm.k.has(PCID_INVALIDATED) else _invalidate_roots)(vm, vcpu, pcid)

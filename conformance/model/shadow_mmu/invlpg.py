@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from conformance.model.changes import INVLPG_SYNCS_SPTE
+from conformance.model.changes import INVLPG_CANONICAL_BY_HOST, INVLPG_SYNCS_SPTE
 from conformance.model.guest_paging.cpu_role import CR4_LA57
 from conformance.model.shadow_mmu.gptes import read_level1_gpte
 from conformance.model.shadow_mmu.prefetch import prefetch_gpte
@@ -25,7 +25,13 @@ from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Vm
 
-__all__ = ["ROOT_CURRENT", "kvm_mmu_invalidate_addr", "kvm_mmu_invlpg", "kvm_mmu_invpcid_gva"]
+__all__ = [
+    "ROOT_CURRENT",
+    "is_noncanonical_address",
+    "kvm_mmu_invalidate_addr",
+    "kvm_mmu_invlpg",
+    "kvm_mmu_invpcid_gva",
+]
 
 ROOT_CURRENT = 0
 """The current root; the cached ones follow, the most recent first."""
@@ -58,7 +64,7 @@ def kvm_mmu_invalidate_addr(
     tables that translate linear addresses.
     """
     if w is vcpu.gva_walk:
-        if is_noncanonical_address(vcpu, address):
+        if is_noncanonical_address(vm, vcpu, address):
             return
         flush_tlb_gva(vcpu, address)
     mmu = vcpu.root_mmu if w is vcpu.gva_walk else vcpu.guest_mmu
@@ -74,9 +80,12 @@ def kvm_mmu_invalidate_addr(
             vm.k.warn_on("paging64_invlpg", True)
 
 
-def is_noncanonical_address(vcpu: KvmVcpu, address: int) -> bool:
-    """Whether the upper bits are no copies of the highest that is translated: bit 47, or 56 with LA57."""
-    highest = 56 if vcpu.cr4 & CR4_LA57 else 47
+def is_noncanonical_address(vm: Vm, vcpu: KvmVcpu, address: int) -> bool:
+    """Whether the upper bits are no copies of the highest that is translated: bit 47, or 56 with LA57.
+
+    Since INVLPG_CANONICAL_BY_HOST the host decides, not CR4 of the guest: this one has LA57.
+    """
+    highest = 56 if vm.k.has(INVLPG_CANONICAL_BY_HOST) or vcpu.cr4 & CR4_LA57 else 47
     return address >> highest not in (0, (1 << 64 - highest) - 1)
 
 

@@ -86,7 +86,7 @@ def mmu_alloc_direct_roots(vm: Vm, vcpu: KvmVcpu) -> int:
     if vm.tdp_mmu_enabled:
         if not vm.k.has(ROOTS_WITHOUT_BUDGET) and not make_mmu_pages_available(vm):
             return -ENOSPC
-        mmu.root = kvm_tdp_mmu_alloc_root(vm, vcpu)
+        mmu.root, mmu.pgd = kvm_tdp_mmu_alloc_root(vm, vcpu), 0
         return 0
     with vm.mmu_lock.for_write:
         if not make_mmu_pages_available(vm):
