@@ -28,6 +28,10 @@ from conformance.scenarios.stories import (  # isort: skip
     corners,
     corners_of_roots,
     corners_of_tables,
+    corners_of_walks,
+    corners_of_kept_roots,
+    corners_of_pages,
+    corners_of_splitting,
 )
 from conformance.scenarios.story import STORIES
 
@@ -37,8 +41,12 @@ __all__ = [
     "aging",
     "clear_dirty",
     "corners",
+    "corners_of_kept_roots",
+    "corners_of_pages",
     "corners_of_roots",
+    "corners_of_splitting",
     "corners_of_tables",
+    "corners_of_walks",
     "dirty_logging",
     "edges",
     "edges_of_the_log",
