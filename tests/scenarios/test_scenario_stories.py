@@ -23,7 +23,7 @@ def test_every_claim_holds_on_the_model(release, mode):
     for told in STORIES.values():
         if mode in told.modes and not told.absent(sides.profile):
             played = play(sides, told.script)
-            claim = check_claims(sides, told.script.claims, played.model).broken
+            claim = check_claims(sides, told.script.claims_of(sides.profile), played.model).broken
             if claim is not None:
                 broken[told.name] = (claim.after + 1, claim.sentence)
     assert not broken
