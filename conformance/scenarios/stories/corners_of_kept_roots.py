@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import MMU_C, Substitution
-from conformance.model.changes import DUMMY_ROOT, PDPTRS_CHECKED_FIRST
+from conformance.model.changes import (
+    CACHE_OF_ALL_ROOTS,
+    DUMMY_ROOT,
+    OBSOLETE_ROOTS_DROPPED,
+    PDPTRS_CHECKED_FIRST,
+)
 from conformance.scenarios.stories.guest_roots import INVPCID, NO_FLUSH, PCIDS, SDM_PCID
 from conformance.scenarios.stories.guest_tables import (
     LONG,
@@ -24,7 +29,7 @@ from conformance.scenarios.stories.nested_guests import GPA, NESTED_EPT, NPT, en
 from conformance.scenarios.stories.setting import READ
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
-NOWHERE = 0xFFFFF
+NOWHERE = 0x600
 """A gfn without memory."""
 DESCRIPTOR = 0x30
 """The gfn of the operand of INVPCID."""
@@ -77,12 +82,12 @@ def three_roots_of_one_pcid(vm: StoryBuilder) -> None:
     modes=SHADOW,
     mutants=[
         Mutant(
-            "only the most recent of the previous roots is looked at",
+            "the oldest root is not looked at",
             Substitution(
                 MMU_C,
                 "for (i = 0; i < KVM_MMU_NUM_PREV_ROOTS; i++) {\n"
                 "\t\tif (VALID_PAGE(mmu->prev_roots[i].hpa) &&\n\t\t    pcid ==",
-                "for (i = 0; i < 1; i++) {\n\t\tif (VALID_PAGE(mmu->prev_roots[i].hpa) &&\n\t\t    pcid ==",
+                "for (i = 0; i < 2; i++) {\n\t\tif (VALID_PAGE(mmu->prev_roots[i].hpa) &&\n\t\t    pcid ==",
                 "6.1",
                 function="kvm_mmu_invpcid_gva",
             ),
@@ -90,13 +95,13 @@ def three_roots_of_one_pcid(vm: StoryBuilder) -> None:
         ),
     ],
 )
-def invpcid_of_an_address_two_roots_ago(vm: StoryBuilder) -> None:
-    """INVPCID of an address concerns the root before the previous one, and there an unsync table.
+def invpcid_of_an_address_three_roots_ago(vm: StoryBuilder) -> None:
+    """INVPCID of an address concerns the oldest of the roots that are kept, and there an unsync table.
 
     The entry that the guest has changed there is not used any more, though nothing else of the table is read.
     """
     tables = guest(vm, data=[0x10, 0x20], aliases=12)
-    others = [tables.another(first) for first in (0x220, 0x240)]
+    others = [tables.another(first) for first in (0x220, 0x240, 0x260)]
     for root in (tables, *others):
         root.map(OPERAND, DESCRIPTOR, READY)
     pte = tables.map(VA, 0x10, READY)
@@ -157,6 +162,14 @@ def cr3_written_back_with_three_roots_kept(vm: StoryBuilder) -> None:
         lambda now: [pgd for root, pgd in now.shadow.vcpu().prev_roots if root] == values[2:0:-1],
     )
     reads(vm, VA, 0x10, "the page again")
+    vm.set_cr3(value=values[0])
+    vm.set_cr3(value=values[1] | NO_FLUSH)
+    vm.claim(
+        "the oldest is taken back",
+        lambda now: [pgd for root, pgd in now.shadow.vcpu().prev_roots if root] == values[3:1:-1],
+        since=CACHE_OF_ALL_ROOTS,
+    )
+    reads(vm, VA, 0x10, "the page by the oldest root")
 
 
 @story(
@@ -282,3 +295,45 @@ def root_of_l1_is_obsolete_after_l2(vm: StoryBuilder) -> None:
     vm.leave_l2()
     vm.execute(address=0x10 << 12, kind=READ).claim("by a new root", lambda now: now.value == content(0x10))
     vm.claim("whose PGD is 0", lambda now: now.shadow.vcpu().pgd == 0)
+
+
+@story(
+    source="mmu.c: __kvm_mmu_free_obsolete_roots(): each of the previous roots by itself",
+    about=("__kvm_mmu_free_obsolete_roots", "is_obsolete_root", "detect_write_flooding"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "the oldest root is not looked at",
+            Substitution(
+                MMU_C,
+                "for (i = 0; i < KVM_MMU_NUM_PREV_ROOTS; i++) {\n\t\tif (is_obsolete_root(",
+                "for (i = 0; i < KVM_MMU_NUM_PREV_ROOTS - 1; i++) {\n\t\tif (is_obsolete_root(",
+                "6.1",
+                function="__kvm_mmu_free_obsolete_roots",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def flooded_oldest_root(vm: StoryBuilder) -> None:
+    """The guest writes the top table of the oldest of its four roots again and again: that root alone goes.
+
+    The two roots in between stay, as does the current one.
+    """
+    tables = guest(vm, data=[0x10], aliases=16)
+    oldest = tables.another(0x20A)
+    others = [tables.another(first) for first in (0x240, 0x260)]
+    for root in (tables, oldest, *others):
+        root.map(VA, 0x10, READY)
+    tables.run(cr4=PCIDS)
+    for pcid, root in enumerate((oldest, *others, tables), 1):
+        vm.set_cr3(value=root.cr3 | pcid | NO_FLUSH)
+        reads(vm, VA, 0x10, "the page")
+    for _ in range(3):
+        writes(vm, tables, Entry(oldest.root, 0x1F0), 0)
+    vm.enter().claim(
+        "two are kept",
+        lambda now: [bool(root) for root, _ in now.shadow.vcpu().prev_roots] == [True, True, False],
+        since=OBSOLETE_ROOTS_DROPPED,
+    )
+    reads(vm, VA, 0x10, "the page still")

@@ -7,6 +7,8 @@ from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
 from conformance.scenarios.modes import DIRECT_MODES, with_legacy
 from conformance.scenarios.stories.functions import CLEAR_LOG
 from conformance.scenarios.stories.guest_tables import (
+    PAGE,
+    READY,
     RW,
     SHADOW,
     US,
@@ -16,11 +18,13 @@ from conformance.scenarios.stories.guest_tables import (
     P,
     guest,
     reads,
+    writes,
 )
-from conformance.scenarios.stories.setting import GIGANTIC, HUGE, LOG, WRITE, X1G, memory
+from conformance.scenarios.stories.setting import FETCH, GIGANTIC, HUGE, LOG, READ, WRITE, X1G, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 PCD = 1 << 4
+PAT = 1 << 12
 BIG = 0x40000000
 GFN = 0x100
 
@@ -90,6 +94,10 @@ def clean_pages_written_without_nx_huge_pages(vm: StoryBuilder) -> None:
             "of the same level",
             lambda now, at=address, level=level: now.shadow.mapped(at).level == level,  # type: ignore[misc]
         )
+    vm.execute(address=BIG + 5 * PAGE, kind=FETCH)
+    vm.claim("small to be executed", lambda now: now.shadow.mapped(BIG + 5 * PAGE).level == 1)
+    vm.execute(address=BIG + 16 * PAGE, kind=READ)
+    vm.claim("small still", lambda now: now.shadow.mapped(BIG + 5 * PAGE).level == 1)
 
 
 @story(
@@ -154,3 +162,92 @@ def page_of_1g_is_unmapped(vm: StoryBuilder) -> None:
     vm.access(gfn=X1G + 0x12345, kind=WRITE).claim("1G", lambda now: now.mapped(X1G).level == GIGANTIC)
     vm.notifier_start(page=0x10).claim("unmapped", lambda now: now.leaf(X1G) is None)
     vm.notifier_end(page=0x10)
+
+
+@story(
+    source="mmu.c: pte_list_desc_remove_entry(): an rmap ends where an SPTE was removed",
+    about=("pte_list_remove", "pte_list_desc_remove_entry", "rmap_get_next"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "an SPTE stays in the rmap that was its last one",
+            Substitution(MMU_C, "desc->sptes[j] = NULL;", ";"),
+            "shadow",
+        ),
+    ],
+)
+def last_mapping_goes_before_logging(vm: StoryBuilder) -> None:
+    """A page is mapped twice, and the second mapping goes; then logging protects the first one.
+
+    The walk of the rmap ends with what is left in it.
+    """
+    tables = guest(vm, data=[0x10], aliases=6)
+    tables.map(VA, 0x10, READY)
+    second = tables.map(VA + PAGE, 0x10, READY)
+    tables.run()
+    reads(vm, VA, 0x10, "the page").claim("two", lambda now: now.shadow.rmap(0x10).sptes == 2)
+    writes(vm, tables, second, 0)
+    vm.invlpg(address=VA + PAGE).claim("one", lambda now: now.shadow.rmap(0x10).sptes == 1)
+    vm.set_memory_region(gfn=0, npages=0x400, page=0, flags=LOG)
+    vm.claim("read-only", lambda now: not now.shadow.mapped(VA).writable)
+
+
+@story(
+    source="Intel SDM vol. 3, 4.5: bit 12 of an entry that maps a huge page is PAT",
+    about=("paging64_walk_addr_generic",),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "PAT is a part of the gfn",
+            Substitution(
+                PAGING_TMPL_H,
+                "gfn = gpte_to_gfn_lvl(pte, walker->level);",
+                "gfn = gpte_to_gfn_lvl(pte, 1);",
+                "6.1",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def huge_page_with_pat(vm: StoryBuilder) -> None:
+    """A huge page of the guest has PAT set, which is where the address of a small page begins.
+
+    The bits of the address below those of a huge page are none of it.
+    """
+    tables = guest(vm, data=[0x400, 0x401], npages=0x800)
+    tables.map(BIG, 0x400, READY | PAT, level=HUGE)
+    tables.run()
+    reads(vm, BIG, 0x400, "the first page")
+    reads(vm, BIG + PAGE, 0x401, "the second page")
+
+
+@story(
+    source="mmu.c: direct_map(): pages are accounted as split for execution with two-dimensional paging only",
+    about=("direct_map", "nonpaging_page_fault", "kvm_mmu_hugepage_adjust"),
+    modes=SHADOW,
+    nx_huge_pages=1,
+    mutants=[
+        Mutant(
+            "what a guest without paging executes is accounted",
+            Substitution(
+                MMU_C,
+                "if (fault->is_tdp && fault->huge_page_disallowed &&",
+                "if (fault->huge_page_disallowed &&",
+                "6.1",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def small_pages_without_paging(vm: StoryBuilder) -> None:
+    """With the mitigation of NX huge pages a guest without paging executes from a page of 2M of the host.
+
+    Its tables are direct, and are small for execution.
+    """
+    memory(vm, gfn=0, npages=0x800, level=HUGE)
+    vm.set_sregs(cr0=1, cr4=0, efer=0, cr3=0)
+    vm.execute(address=0x400000, kind=READ).claim("2M", lambda now: now.shadow.mapped(0x400000).level == HUGE)
+    vm.execute(address=0x400000, kind=FETCH).claim("4K", lambda now: now.shadow.mapped(0x400000).level == 1)
+    vm.execute(address=0x401000, kind=READ).claim(
+        "4K still", lambda now: now.shadow.mapped(0x401000).level == 1
+    )

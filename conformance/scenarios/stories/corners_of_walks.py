@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from conformance.interface.access import End
-from conformance.kernels.substitutions import MMU_C, Substitution
+from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
 from conformance.model.changes import INVLPG_CANONICAL_BY_HOST, SYNC_SAYS_WHETHER_TO_FLUSH
 from conformance.scenarios.stories.functions import SYNC, UNSYNC
 from conformance.scenarios.stories.guest_tables import (
     PAGE,
     READY,
+    RW,
     SHADOW,
     VA,
     Entry,
@@ -85,7 +86,7 @@ def unsync_table_below_a_flooded_directory(vm: StoryBuilder) -> None:
         "unsync", lambda now: now.shadow.unsync == {pte.gfn}
     )
     for _ in range(3):
-        writes(vm, tables, Entry(directory, 0x1FF), 0)
+        writes(vm, tables, Entry(directory, 0x1FF), RW)
     vm.claim("the directory is gone", lambda now: not now.shadow.pages(directory, 2))
     vm.claim("and the leaf table", lambda now: not now.shadow.pages(pte.gfn, 1))
     reads(vm, VA, 0x20, "the new page")
@@ -159,8 +160,8 @@ def unsync_table_gives_way_to_a_huge_page(vm: StoryBuilder) -> None:
     pte = tables.map(VA, 0x10, READY)
     other = tables.map(VA + (1 << 21), 0x10, READY)
     tables.run()
-    for place in (VA, VA + (1 << 21)):
-        reads(vm, place, 0x10, "the page")
+    for address in (VA, VA + (1 << 21)):
+        reads(vm, address, 0x10, "the page")
     for place in (pte, other):
         writes(vm, tables, place, tables.leaf(0x20, READY))
     vm.claim("both are unsync", lambda now: now.shadow.unsync == {pte.gfn, other.gfn})
@@ -272,3 +273,71 @@ def as_many_shadow_pages_as_allowed(vm: StoryBuilder) -> None:
         vm.execute(address=place, kind=READ)
     vm.claim("64 are in use", lambda now: now.shadow.counters.n_used_mmu_pages == 64)
     vm.set_nr_mmu_pages(n=64).claim("64 still", lambda now: now.shadow.counters.n_used_mmu_pages == 64)
+
+
+@story(
+    source="mmu.c: __mmu_unsync_walk() clears the mark of the entry that it visits",
+    about=("__mmu_unsync_walk", "mmu_sync_children"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "the mark of the first entry is cleared instead",
+            Substitution(
+                MMU_C,
+                "if (!ret) {\n\t\t\t\tclear_unsync_child_bit(sp, i);",
+                "if (!ret) {\n\t\t\t\tclear_unsync_child_bit(sp, 0);",
+                function="__mmu_unsync_walk",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def unlinked_table_far_up(vm: StoryBuilder) -> None:
+    """A table is unlinked while it is unsync, below entries of upper tables that are not their first ones.
+
+    The walk of the next flush finds nothing there, and clears the marks of these entries.
+    """
+    tables = guest(vm, data=[0x10], aliases=10)
+    far = (3 << 39) + (5 << 30) + VA
+    pte = tables.map(far, 0x10, READY)
+    tables.run()
+    reads(vm, far, 0x10, "the page")
+    writes(vm, tables, pte, tables.leaf(0x10, READY)).claim(
+        "unsync", lambda now: now.shadow.unsync == {pte.gfn}
+    )
+    writes(vm, tables, tables.entry(far, 2), 0)
+    vm.set_cr3(value=tables.cr3)
+    vm.enter().claim("no mark", lambda now: not any(page.unsync_children for page in now.shadow.pages()))
+
+
+@story(
+    source="paging_tmpl.h: FNAME(sync_page)(): whether the host lets KVM write is kept",
+    about=SYNC,
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "every page may be written after a flush",
+            Substitution(
+                PAGING_TMPL_H,
+                "host_writable = spte & shadow_host_writable_mask;",
+                "host_writable = true;",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def sync_of_a_page_of_the_host_that_is_read_only(vm: StoryBuilder) -> None:
+    """A page that the host has mapped read-only is in a table that is synchronized: its SPTE stays read-only.
+
+    It is the zero page, as nobody has written yet.
+    """
+    tables = guest(vm, data=[0x10], aliases=6)
+    pte = tables.map(VA, 0x11, READY)
+    tables.run()
+    vm.execute(address=VA, kind=READ).claim("read-only", lambda now: not now.shadow.mapped(VA).writable)
+    writes(vm, tables, pte, tables.leaf(0x11, READY)).claim(
+        "unsync", lambda now: now.shadow.unsync == {pte.gfn}
+    )
+    vm.set_cr3(value=tables.cr3)
+    vm.enter().claim("in sync", lambda now: not now.shadow.unsync)
+    vm.claim("read-only still", lambda now: not now.shadow.mapped(VA).writable)

@@ -498,7 +498,7 @@ def directory_written_from_smm(vm: StoryBuilder) -> None:
     tables = guest(vm, data=[0x10], aliases=8)
     tables.map(VA, 0x10, READY)
     place = tables.entry(VA, 2)
-    vm.set_memory_region(slot=1, as_id=1, gfn=0, npages=0x400, page=0)
+    vm.set_memory_region(slot=1, as_id=1, gfn=0x100, npages=0x300, page=0x100)
     tables.run()
     reads(vm, VA, 0x10, "mapped")
     vm.smm(on=1)
