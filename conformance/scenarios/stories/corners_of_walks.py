@@ -261,7 +261,7 @@ def invlpg_of_no_address(vm: StoryBuilder) -> None:
 def as_many_shadow_pages_as_allowed(vm: StoryBuilder) -> None:
     """A guest uses 64 shadow pages when userspace limits them to 64: none is zapped.
 
-    A lower limit would zap the oldest, and there is none that KVM accepts.
+    A lower limit would zap the oldest ones, and KVM accepts no lower one.
     """
     tables = guest(vm, data=[0x10])
     places = [VA + (n << 21) for n in range(61)]
@@ -329,7 +329,7 @@ def unlinked_table_far_up(vm: StoryBuilder) -> None:
 def sync_of_a_page_of_the_host_that_is_read_only(vm: StoryBuilder) -> None:
     """A page that the host has mapped read-only is in a table that is synchronized: its SPTE stays read-only.
 
-    It is the zero page, as nobody has written yet.
+    It is the zero page, as the memory has not been written yet.
     """
     tables = guest(vm, data=[0x10], aliases=6)
     pte = tables.map(VA, 0x11, READY)
