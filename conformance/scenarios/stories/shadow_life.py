@@ -23,7 +23,7 @@ from conformance.scenarios.stories.guest_tables import (
     reads,
     writes,
 )
-from conformance.scenarios.stories.setting import LOG, READ, WRITE, memory
+from conformance.scenarios.stories.setting import LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 DOCUMENT = "Documentation/virt/kvm/x86/mmu.rst"
@@ -76,6 +76,59 @@ def few_shadow_pages(vm: StoryBuilder) -> None:
     vm.claim("the oldest table is not", lambda now: not now.shadow.pages(tables.table_of(VA), 1))
     vm.claim("the newest is", lambda now: now.shadow.leaf(start + (number - 1 << 21)))
     reads(vm, VA, 0x10, "mapped again")
+
+
+@story(
+    source="mmu.c: make_mmu_pages_available(), kvm_mmu_zap_oldest_mmu_pages(), kvm_mmu_change_mmu_pages()",
+    about=("kvm_mmu_zap_oldest_mmu_pages", "make_mmu_pages_available", "kvm_mmu_change_mmu_pages"),
+    modes=("legacy-ept-ad",),
+)
+def few_pages_without_guest_tables(vm: StoryBuilder) -> None:
+    """A new limit of shadow pages zaps the oldest at once; faults and roots zap others to make room.
+
+    Each of seventy accesses needs a table of its own, and another address space a root.
+    """
+    number = 70
+    memory(vm, gfn=0, npages=number * X2M)
+    memory(vm, gfn=0, npages=16, page=number * X2M, slot=1, as_id=1)
+    for n in range(number):
+        vm.access(gfn=n * X2M, kind=READ)
+    vm.claim("more than the limit", lambda now: now.shadow.counters.n_used_mmu_pages > LEAST)
+    vm.set_nr_mmu_pages(n=LEAST)
+    vm.claim("zapped at once", lambda now: now.shadow.counters.n_used_mmu_pages <= LEAST)
+    for n in range(number - 11):
+        vm.access(gfn=n * X2M, kind=READ)
+    vm.claim("few are left", lambda now: LEAST - 5 < now.shadow.counters.n_used_mmu_pages <= LEAST)
+    vm.smm(on=1).enter()
+    vm.claim("zapped for the root", lambda now: now.shadow.counters.n_used_mmu_pages < LEAST - 5)
+    vm.access(gfn=1, kind=READ).claim("and the guest goes on", lambda now: now.end == End.DONE)
+
+
+@story(
+    source="mmu.c: make_mmu_pages_available(), mmu_alloc_shadow_roots()",
+    about=("kvm_mmu_zap_oldest_mmu_pages", "make_mmu_pages_available", "mmu_alloc_shadow_roots"),
+    modes=SHADOW,
+)
+def few_pages_for_another_root(vm: StoryBuilder) -> None:
+    """A guest that has as many shadow pages as it may loads another CR3: the oldest are zapped for the root.
+
+    The new root is made before the guest can fault on anything.
+    """
+    number = 57
+    tables = guest(vm, data=[0x10], npages=0x400)
+    start = 0x100000000
+    for n in range(number):
+        tables.map(start + (n << 21), 0x10, READY)
+    other = tables.another(0x380)
+    other.map(VA, 0x10, READY)
+    tables.run()
+    vm.set_nr_mmu_pages(n=LEAST)
+    for n in range(number):
+        vm.execute(address=start + (n << 21), kind=READ)
+    vm.claim("few are left", lambda now: LEAST - 5 < now.shadow.counters.n_used_mmu_pages <= LEAST)
+    vm.set_cr3(value=other.cr3).enter()
+    vm.claim("zapped for the root", lambda now: now.shadow.counters.mmu_recycled > 0)
+    reads(vm, VA, 0x10, "below the new root")
 
 
 @story(
