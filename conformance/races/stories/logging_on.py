@@ -16,12 +16,12 @@ RMAPS = "x86.c: kvm_mmu_slot_apply_flags(); mmu.c: kvm_mmu_slot_remove_write_acc
 
 
 def aged_page_is_written(at: RaceBuilder) -> None:
-    """A page was written and aged; a vCPU writes it twice while its memslot begins to be logged."""
+    """A page was written and aged; a vCPU writes it while its memslot begins to be logged, and after that."""
     memory(at)
     at.first.access(gfn=GFN, kind=WRITE).clear_flush_young(page=PAGE).enter()
-    at.thread("vcpu0").access(gfn=GFN, kind=WRITE).access(gfn=GFN, kind=WRITE)
+    at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
     at.thread("user").set_memory_region(slot=0, gfn=0x100, npages=16, page=0, flags=LOG)
-    at.last.get_dirty_log(slot=0)
+    at.last.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0)
 
 
 @race(source=SOURCE, modes=DIRECT_MODES)
@@ -51,9 +51,9 @@ def logging_on_against_writes_to_a_huge_page(at: RaceBuilder) -> None:
     at.first.mmap(page=0, npages=X2M, level=HUGE)
     at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
     at.first.access(gfn=X2M, kind=WRITE).clear_flush_young(page=0).enter()
-    at.thread("vcpu0").access(gfn=X2M + 1, kind=WRITE).access(gfn=X2M + 1, kind=WRITE)
+    at.thread("vcpu0").access(gfn=X2M + 1, kind=WRITE)
     at.thread("user").set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0, flags=LOG)
-    at.last.get_dirty_log(slot=0).grace_period().destroy()
+    at.last.access(gfn=X2M + 1, kind=WRITE).get_dirty_log(slot=0).grace_period().destroy()
 
 
 def mapped_page_is_released(at: RaceBuilder) -> None:
