@@ -15,11 +15,11 @@ SOURCE = "x86.c: kvm_mmu_slot_apply_flags(); tdp_mmu.c: tdp_mmu_set_spte_atomic(
 RMAPS = "x86.c: kvm_mmu_slot_apply_flags(); mmu.c: kvm_mmu_slot_remove_write_access()"
 
 
-def aged_page_is_written(at: RaceBuilder) -> None:
-    """A page was written and aged; a vCPU writes it while its memslot begins to be logged, and after that."""
+def aged_page_is_used(at: RaceBuilder, *, kind: int) -> None:
+    """A page was written and aged; a vCPU uses it while logging begins, and writes it after that."""
     memory(at)
     at.first.access(gfn=GFN, kind=WRITE).clear_flush_young(page=PAGE).enter()
-    at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
+    at.thread("vcpu0").access(gfn=GFN, kind=kind)
     at.thread("user").set_memory_region(slot=0, gfn=0x100, npages=16, page=0, flags=LOG)
     at.last.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0)
 
@@ -30,16 +30,16 @@ def logging_on_against_writes(at: RaceBuilder) -> None:
 
     If the SPTE changes meanwhile, it must still lose W before the ioctl returns.
     """
-    aged_page_is_written(at)
+    aged_page_is_used(at, kind=WRITE)
 
 
 @race(source=SOURCE, modes=PML_MODES, pml=1)
 def logging_on_against_writes_with_pml(at: RaceBuilder) -> None:
-    """The same with the processor's dirty log.
+    """The same with the processor's dirty log, and a read: it sets Accessed while the page loses Dirty.
 
-    The page must lose Dirty, not W.
+    The write that follows must set Dirty again, since the processor logs just that.
     """
-    aged_page_is_written(at)
+    aged_page_is_used(at, kind=READ)
 
 
 @race(source="tdp_mmu.c: tdp_mmu_split_huge_pages_root()")
