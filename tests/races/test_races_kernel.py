@@ -98,6 +98,19 @@ def test_many_schedules_of_the_current_variant_violate_nothing(race, series, lib
         assert violation is None
 
 
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("unmapped/vcpu0.read/host.discard-all", "ept-ad"),
+        ("collected/vcpu0.fetch/host.discard.discard", "legacy-ept-ad"),
+        ("mapped/vcpu1.read/host.discard-all.discard-all", "legacy-npt"),
+    ],
+)
+def test_the_zero_page_is_mapped_again_after_it_was_discarded(name, mode, library):
+    outcome = explore_race(Exploration(name, mode, profile_of((6, 1)), library("6.1"), limit=100))
+    assert outcome.trouble == "" and outcome.violation is None
+
+
 @pytest.mark.slow
 def test_a_crash_of_the_kernel_is_a_finding(tmp_path):
     late = "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle"

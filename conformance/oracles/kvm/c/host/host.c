@@ -10,8 +10,6 @@
 #include "host.h"
 #include "notifiers.h"
 
-#define ZERO_PFN	0x100000UL
-
 const unsigned long host_level_pages[] = { 0, 1, 512, 512 * 512, 512UL * 512 * 512 };
 
 static unsigned long next_pfn = ENV_RAM_START_PFN + 0x200;
@@ -24,7 +22,7 @@ static int nr_areas;
 unsigned long env_zero_pfn STANDS_IN(zero_pfn) = ZERO_PFN;
 unsigned long env_zero_page_pfn STANDS_IN(zero_page_pfn) = ZERO_PFN;
 
-/* The zero page: reserved, since it is never freed; mapped where memory is read before it is written. */
+/* The zero page: reserved, since it is never freed. */
 void env_host_init(void)
 {
 	struct page *zero = pfn_to_page(ZERO_PFN);

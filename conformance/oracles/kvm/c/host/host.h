@@ -13,6 +13,8 @@
 #define SHARED		(1UL << 52)
 #define PRESENT		(P | 1UL << 2 | 1UL << 5)
 #define PFN_MASK	0x000ffffffffff000UL
+/* The zero page: mapped where memory is read before it is written, and never freed. */
+#define ZERO_PFN	0x100000UL
 
 struct page;
 struct vm_area_struct;

@@ -64,16 +64,23 @@ static bool may_be_written(unsigned long page)
 	return *host_walk_to(page).entry & W;
 }
 
-/* Inlined, so that reports name the operation.  A page that was made writable meanwhile is not protected. */
+/*
+ * Inlined, so that reports name the operation.  A page that was made writable meanwhile is not protected, and the zero
+ * page is never released: it is mapped again wherever memory is read before it is written.
+ */
 static __always_inline void record(const struct changed *changed, enum history_event event)
 {
 	unsigned long i;
 
 	if (changed->n)
 		sched_point(POINT_WRITE, history);
-	for (i = 0; i < changed->n; i++)
-		if (event != EVENT_PROTECTED || !may_be_written(changed->pages[i]))
-			record_event(event, 1, (u64)changed->pfns[i]);
+	for (i = 0; i < changed->n; i++) {
+		if (event == EVENT_PROTECTED && may_be_written(changed->pages[i]))
+			continue;
+		if (event == EVENT_RELEASED && changed->pfns[i] == ZERO_PFN)
+			continue;
+		record_event(event, 1, (u64)changed->pfns[i]);
+	}
 }
 
 /* Each present entry in the range, in order. */
